@@ -1,0 +1,2 @@
+//! The provenn command.
+fn main() {}
