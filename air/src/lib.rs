@@ -10,15 +10,23 @@
 //!     └──evaluate──▶ integers (acc, q, rem, out)        what the prover commits to
 //! ```
 //!
-//! Three types to know: [`graph::Graph`] (the computation), [`chip::Air`] (a chip's constraints and
-//! bus traffic, written once and interpreted by prover, verifier and debugger) and
+//! Three types to know: [`graph::Graph`] (the computation), [`chips::Air`] (a chip's constraints
+//! and bus traffic, written once and interpreted by prover, verifier and debugger) and
 //! [`layout::Layout`] (the tables of one graph).
 //!
-//! Nothing here proves anything, reads files or allocates threads: the crate is `no_std + alloc`.
+//! Nothing here proves anything, reads files or starts threads: the crate is `no_std + alloc`.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod builder;
+pub mod bus;
+pub mod chips;
+pub mod debug;
 pub mod graph;
+pub mod layout;
+pub mod logup;
+pub mod statement;
+pub mod witness;

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! # provenn-prover: makes proofs
+//!
+//! ```text
+//!   Model ──Prover::new──▶ Prover (tables laid out, F and W committed: keep it warm)
+//!   inputs ──evaluate──▶ Evaluation ──Prover::prove──▶ ProofFile
+//! ```
+//!
+//! Three types to know: [`Prover`] (a model ready to prove), [`key::ProvingKey`] (its file) and
+//! [`Adversary`] (what tests use to play a dishonest prover; the honest one changes nothing).
+
+#![forbid(unsafe_code)]
+
+mod adversary;
+pub mod check;
+pub mod key;
+mod lookup;
+mod prove;
+mod quotient;
+mod setup;
+
+pub use adversary::{Adversary, Honest};
+pub use prove::ProveError;
+pub use setup::{Prover, SetupError};

@@ -1,0 +1,52 @@
+//! # Buses
+//!
+//! A bus is a multiset of messages that must be empty in the end: whatever one table sends, others
+//! receive. LogUp (eprint 2022/1530, §3) checks it: for random `α, β`, the sum over all messages of
+//! `count / (α − bus − Σ_i β^(i+1)·m_i)` is zero.
+//!
+//! | bus | message | sent by | received by |
+//! |---|---|---|---|
+//! | `RANGE` | `(bits, value)` | the range table, once per use | activation rows |
+//! | `ACTIVATION` | `(function, side, q, out)` | the activation tables | activation rows |
+//! | `PRODUCT` | `(layer, k, v_k)` | the weight table, one per weight row `k` | the row of input feature `k` |
+//! | `CLAIM` | `(kind, tensor, value)` | see [`ClaimKind`] | see [`ClaimKind`] |
+//!
+//! `v_k` and `value` are extension elements that were committed before `α` was drawn. Counts on
+//! `PRODUCT` and `CLAIM` are fixed columns: nobody can skip or repeat a claim. Counts of `RANGE`
+//! and `ACTIVATION` entries are free cells of the tables, which is sound because the entries are
+//! fixed: whatever the counts, every message received must be an entry.
+
+/// A bus. The discriminant is part of every message's fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Bus {
+    /// `(bits, value)`: `0 ≤ value < 2^bits`.
+    Range = 1,
+    /// `(function, side, q, out)`: an entry of an activation table.
+    Activation = 2,
+    /// `(layer, k, v_k)`: row `k` of a layer's weights, folded with ρ.
+    Product = 3,
+    /// `(kind, tensor, value)`: a projected tensor.
+    Claim = 4,
+}
+
+impl Bus {
+    /// Every bus.
+    pub const ALL: [Self; 4] = [Self::Range, Self::Activation, Self::Product, Self::Claim];
+}
+
+/// Number of entries in the longest message, the bus identifier not counted.
+pub const MAX_MESSAGE_LEN: usize = 4;
+
+/// What a message on [`Bus::Claim`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ClaimKind {
+    /// `Σ_j ρ^(N−1−j) Σ_p σ^p acc[j][p]` of a layer's accumulators without their bias. Sent by the
+    /// rows of the layer's output, received by the rows of its input.
+    Accumulator = 1,
+    /// `Σ_f ρ^(F−1−f) Σ_p σ^p x[f][p]` of a graph input. Sent by its rows, received by the verifier.
+    Input = 2,
+    /// `Σ_f ρ^f Σ_p σ^p y[f][p]` of a graph output. Sent by its rows, received by the verifier.
+    Output = 3,
+}

@@ -1,0 +1,137 @@
+//! # Chips
+//!
+//! A chip is an AIR with its columns, trace generator and bus traffic. Operators of a model lower
+//! to chips; chips know nothing of ONNX. This file is the registry: adding a chip is a folder, a
+//! variant and a line in [`with_chip`].
+
+pub mod activation;
+pub mod lookup;
+pub mod weights;
+
+use alloc::vec::Vec;
+
+use p3_field::Field;
+
+use self::activation::ActivationAir;
+use self::lookup::LookupAir;
+use self::weights::WeightsAir;
+use crate::builder::{AirBuilder, Challenges};
+
+/// Largest degree of any constraint. With degree 3 the quotient has two chunks and a blow-up of 2
+/// is enough.
+pub const MAX_DEGREE: usize = 3;
+
+/// Number of columns of each kind, and of messages per row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Widths {
+    /// Fixed columns, the engine's included.
+    pub fixed: usize,
+    /// Weight columns.
+    pub weight: usize,
+    /// Main columns.
+    pub main: usize,
+    /// Projection columns, each an extension element.
+    pub projection: usize,
+    /// Messages per row.
+    pub messages: usize,
+    /// Constraints the chip asserts itself, LogUp's not counted.
+    pub constraints: usize,
+}
+
+impl Widths {
+    /// LogUp columns, each an extension element.
+    pub const fn lookup(&self) -> usize {
+        crate::logup::lookup_width(self.messages)
+    }
+}
+
+/// A chip's constraints and bus traffic.
+pub trait Air {
+    /// The chip's name in messages and tables.
+    fn name(&self) -> &'static str;
+
+    /// How many columns, messages and constraints it has.
+    fn widths(&self) -> Widths;
+
+    /// Number of live rows.
+    fn rows(&self) -> usize;
+
+    /// Coefficients of the chip's linear form of weight columns, if it has one. The engine computes
+    /// the form for all rows at once, so that wide rows cost one dot product and no constraint
+    /// touches them.
+    fn weight_form<EF: Field>(&self, _challenges: &Challenges<EF>) -> Option<Vec<EF>> {
+        None
+    }
+
+    /// States all constraints and messages of one row.
+    fn eval<B: AirBuilder>(&self, builder: &mut B);
+
+    /// The chip's own fixed columns, without the engine's, row-major over the live rows.
+    fn fixed_rows<F: Field>(&self) -> Vec<F>;
+
+    /// Names of the constraints, in the order in which `eval` asserts them.
+    fn constraint_names(&self) -> &'static [&'static str];
+}
+
+/// Every chip there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chip {
+    /// Requantisation, activation and claims: one row per feature.
+    Activation(ActivationAir),
+    /// Weights folded with ρ.
+    Weights(WeightsAir),
+    /// A fixed table others look values up in.
+    Lookup(LookupAir),
+}
+
+/// Runs the same expression for whichever chip it is.
+macro_rules! with_chip {
+    ($chip:expr, $air:ident => $body:expr) => {
+        match $chip {
+            Chip::Activation($air) => $body,
+            Chip::Weights($air) => $body,
+            Chip::Lookup($air) => $body,
+        }
+    };
+}
+
+impl Air for Chip {
+    fn name(&self) -> &'static str {
+        with_chip!(self, air => air.name())
+    }
+
+    fn widths(&self) -> Widths {
+        with_chip!(self, air => air.widths())
+    }
+
+    fn rows(&self) -> usize {
+        with_chip!(self, air => air.rows())
+    }
+
+    fn weight_form<EF: Field>(&self, challenges: &Challenges<EF>) -> Option<Vec<EF>> {
+        with_chip!(self, air => air.weight_form(challenges))
+    }
+
+    fn eval<B: AirBuilder>(&self, builder: &mut B) {
+        with_chip!(self, air => air.eval(builder));
+    }
+
+    fn fixed_rows<F: Field>(&self) -> Vec<F> {
+        with_chip!(self, air => air.fixed_rows())
+    }
+
+    fn constraint_names(&self) -> &'static [&'static str] {
+        with_chip!(self, air => air.constraint_names())
+    }
+}
+
+/// A small non-negative integer as a field element.
+pub(crate) fn small<F: Field>(v: usize) -> F {
+    F::from_u64(v as u64)
+}
+
+/// A signed integer as a field element.
+pub(crate) fn signed<F: Field>(v: i64) -> F {
+    let magnitude = F::from_u64(v.unsigned_abs());
+    if v < 0 { -magnitude } else { magnitude }
+}

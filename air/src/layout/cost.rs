@@ -1,0 +1,110 @@
+//! # Cost model
+//!
+//! Chooses lanes and limb widths. Costs are in units of about a nanosecond of proving on two
+//! cores: a committed base cell costs `COMMIT`, a cell that is only opened costs `OPEN`, and every
+//! column adds proof bytes and verifier time, priced at `COLUMN`. The model decides speed and size
+//! only; no choice it makes can affect soundness. It is integer arithmetic, so that prover and
+//! verifier agree on every machine.
+
+use alloc::vec::Vec;
+
+use super::log2_ceil;
+use crate::chips::activation::{ActivationAir, Limbs};
+use crate::graph::Graph;
+use crate::logup::lookup_width;
+
+const COMMIT: u64 = 40;
+const OPEN: u64 = 10;
+const COLUMN: u64 = 30_000;
+/// Extension degree the model assumes.
+const DEGREE: u64 = 5;
+/// Widest row of a table.
+const MAX_LANES: usize = 256;
+/// Widest limb: a range table of `2^16` entries.
+const MAX_LIMB_BITS: u8 = 16;
+
+fn table_cost(rows: usize, committed: u64, opened: u64) -> u64 {
+    let height = 1u64 << log2_ceil(rows).max(super::MIN_LOG_HEIGHT);
+    height * (COMMIT * committed + OPEN * opened) + COLUMN * (committed + opened)
+}
+
+/// Weights per row for layers of shape `(inputs, outputs)`.
+pub fn choose_weight_lanes(shapes: &[(usize, usize)]) -> usize {
+    let cost = |lanes: usize| {
+        let rows = shapes.iter().map(|&(k, n)| k * n.div_ceil(lanes)).sum();
+        // One projection column and one LogUp column.
+        table_cost(rows, 2 * DEGREE, lanes as u64)
+    };
+    (1..=MAX_LANES)
+        .min_by_key(|&lanes| cost(lanes))
+        .unwrap_or(1)
+}
+
+/// Tuples per row of a fixed table.
+pub fn choose_table_lanes(entries: usize, arity: usize) -> usize {
+    (1..=32)
+        .min_by_key(|&lanes| lookup_table_cost(entries, arity, lanes))
+        .unwrap_or(1)
+}
+
+fn lookup_table_cost(entries: usize, arity: usize, lanes: usize) -> u64 {
+    let committed = lanes as u64 + DEGREE * lookup_width(lanes) as u64;
+    table_cost(entries.div_ceil(lanes), committed, (lanes * arity) as u64)
+}
+
+/// Limb structure of the activation table of all tensors with `positions` positions: narrow limbs
+/// mean small range tables and more columns.
+pub fn choose_limbs(graph: &Graph, positions: u32) -> Limbs {
+    let tensors = || {
+        let of_width = move |t: &&crate::graph::Tensor| t.positions == positions;
+        graph.tensors.iter().filter(of_width)
+    };
+    let layers = || {
+        graph
+            .layers
+            .iter()
+            .filter(move |l| graph.tensors[l.output.index()].positions == positions)
+    };
+    let rows = 1 + tensors().map(|t| t.features as usize).sum::<usize>();
+    let shift = layers().map(|l| l.requant.shift).max().unwrap_or(0);
+    let excess = layers().map(|l| l.requant.excess_bits).max().unwrap_or(0);
+    let candidate = |bits: u8| Limbs {
+        bits,
+        rem: usize::from(shift.div_ceil(bits)),
+        excess: usize::from(excess.div_ceil(bits)),
+    };
+    let cost = |limbs: &Limbs| {
+        let mut widths: Vec<u8> = layers()
+            .flat_map(|l| {
+                let rem = (0..limbs.rem).map(|i| limbs.width(l.requant.shift, i));
+                let excess = (0..limbs.excess).map(|i| limbs.width(l.requant.excess_bits, i));
+                rem.chain(excess).collect::<Vec<_>>()
+            })
+            .collect();
+        widths.sort_unstable();
+        widths.dedup();
+        let entries = widths.iter().map(|&w| 1usize << w).sum::<usize>().max(1);
+        let lanes = choose_table_lanes(entries, 2);
+        let limb_count = limbs.rem + limbs.excess;
+        let cells = positions as usize * (2 + usize::from(limbs.excess > 0) + limb_count);
+        let messages = positions as usize * (1 + limb_count) + 3;
+        let committed = cells as u64 + DEGREE * (3 + lookup_width(messages) as u64);
+        table_cost(rows, committed, 20) + lookup_table_cost(entries, 2, lanes)
+    };
+    (1..=MAX_LIMB_BITS)
+        .map(candidate)
+        .min_by_key(cost)
+        .unwrap_or(candidate(MAX_LIMB_BITS))
+}
+
+/// Every limb width the rows of a table look up.
+pub fn limb_widths(air: &ActivationAir) -> Vec<u8> {
+    air.blocks
+        .iter()
+        .flat_map(|block| {
+            let rem = (0..air.limbs.rem).map(|i| air.limbs.width(block.shift, i));
+            let excess = (0..air.limbs.excess).map(|i| air.limbs.width(block.excess_bits, i));
+            rem.chain(excess).collect::<Vec<_>>()
+        })
+        .collect()
+}

@@ -1,0 +1,276 @@
+//! # Layout: from a graph to tables
+//!
+//! [`Layout::new`] is a pure function of the graph. The verifier runs it on the graph inside the
+//! verifying key, so table order, widths and heights are never read from a proof.
+//!
+//! | table | rows | one for |
+//! |---|---|---|
+//! | `activation` | one per feature of every tensor, plus one | each number of positions |
+//! | `weights` | one per `lanes` weights | the model |
+//! | `range` | `2^bits` per limb width in use | the model |
+//! | `functions` | one per entry of every activation table in use | the model |
+//!
+//! Free choices (lanes, limb widths) are made by the cost model of [`cost`].
+
+pub mod cost;
+
+use alloc::vec::Vec;
+
+use p3_field::Field;
+use p3_matrix::dense::RowMajorMatrix;
+
+use crate::builder::{PowerCounts, engine};
+use crate::chips::activation::ActivationAir;
+use crate::chips::lookup::{LookupAir, LookupContent};
+use crate::chips::weights::{WeightBlock, WeightsAir};
+use crate::chips::{Air, Chip, Widths};
+use crate::graph::{Activation, Function, Graph};
+
+/// Smallest height of a table, as a logarithm. Shorter tables would save nothing measurable and
+/// would cost queries: the relative distance of a code of 2^4 rows is visibly below its limit.
+pub const MIN_LOG_HEIGHT: usize = 6;
+/// Largest height of a table, as a logarithm.
+pub const MAX_LOG_HEIGHT: usize = 22;
+/// Most positions (batch items) one graph may have; they lie side by side in a row.
+pub const MAX_POSITIONS: u32 = 64;
+
+/// Rows set aside at the end of every table for zero-knowledge masks: the first band holds uniform
+/// cells, in the second every base cell is 0 and the LogUp fractions are uniform. Proofs of public
+/// statements have none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaskBands {
+    /// Rows of uniform cells.
+    pub uniform: usize,
+    /// Rows of zero cells with free fractions.
+    pub blank: usize,
+}
+
+/// One table: a chip and its height.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The constraints.
+    pub chip: Chip,
+    /// Column counts.
+    pub widths: Widths,
+    /// Logarithm of the number of rows.
+    pub log_height: usize,
+}
+
+impl Table {
+    fn new(chip: Chip, bands: MaskBands) -> Self {
+        let rows = chip.rows() + bands.uniform + bands.blank;
+        let log_height = log2_ceil(rows).max(MIN_LOG_HEIGHT);
+        let widths = chip.widths();
+        Self {
+            chip,
+            widths,
+            log_height,
+        }
+    }
+
+    /// Number of rows.
+    pub const fn height(&self) -> usize {
+        1 << self.log_height
+    }
+
+    /// Base cells a proof commits to for this table, with extension degree `degree`: main,
+    /// projection and LogUp columns. The quotient is not counted.
+    pub const fn committed_cells(&self, degree: usize) -> usize {
+        let extension = self.widths.projection + self.widths.lookup();
+        (self.widths.main + extension * degree) * self.height()
+    }
+
+    /// The fixed trace: the engine's columns and the chip's.
+    pub fn generate_fixed<F: Field>(&self) -> RowMajorMatrix<F> {
+        let (live, width) = (self.chip.rows(), self.widths.fixed);
+        let mut values = F::zero_vec(self.height() * width);
+        let chip_rows = self.chip.fixed_rows::<F>();
+        let chip_width = width - engine::WIDTH;
+        for (r, row) in values.chunks_exact_mut(width).take(live).enumerate() {
+            row[engine::LIVE] = F::ONE;
+            row[engine::FIRST] = F::from_bool(r == 0);
+            row[engine::STEP] = F::from_bool(r + 1 < live);
+            row[engine::LAST] = F::from_bool(r + 1 == live);
+            row[engine::WIDTH..].copy_from_slice(&chip_rows[r * chip_width..(r + 1) * chip_width]);
+        }
+        RowMajorMatrix::new(values, width)
+    }
+}
+
+/// All tables of a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The tables, in the order in which they are committed.
+    pub tables: Vec<Table>,
+}
+
+/// Why a graph has no layout.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// A table would be taller than this implementation goes.
+    #[error("the {chip} table needs 2^{log_height} rows, more than 2^{MAX_LOG_HEIGHT}")]
+    TooTall {
+        /// The chip.
+        chip: &'static str,
+        /// Rows it would need, as a logarithm.
+        log_height: usize,
+    },
+    /// A tensor has more positions than fit a row.
+    #[error("tensor {tensor} has {positions} batch items, more than {MAX_POSITIONS}")]
+    TooWide {
+        /// Index of the tensor.
+        tensor: usize,
+        /// Its positions.
+        positions: u32,
+    },
+    /// The messages of a proof could add up to the field's order.
+    #[error("{messages} messages do not fit a field of order {modulus}")]
+    TooManyMessages {
+        /// Messages × height, summed over all tables.
+        messages: u64,
+        /// Order of the field.
+        modulus: u64,
+    },
+}
+
+impl Layout {
+    /// The tables of a validated graph.
+    pub fn new(graph: &Graph, bands: MaskBands, modulus: u64) -> Result<Self, LayoutError> {
+        let wide = |t: &crate::graph::Tensor| t.positions > MAX_POSITIONS;
+        if let Some(tensor) = graph.tensors.iter().position(wide) {
+            return Err(LayoutError::TooWide {
+                tensor,
+                positions: graph.tensors[tensor].positions,
+            });
+        }
+        let functions = functions(graph);
+        let mut widths = Vec::new();
+        let mut chips = Vec::new();
+        for positions in distinct(graph.tensors.iter().map(|t| t.positions)) {
+            let limbs = cost::choose_limbs(graph, positions);
+            let function_of = |tensor: usize| {
+                let wanted = function_of(graph, tensor);
+                1 + functions.iter().position(|f| *f == wanted).unwrap_or(0)
+            };
+            let air = ActivationAir::new(graph, positions, limbs, function_of);
+            widths.extend(cost::limb_widths(&air));
+            chips.push(Chip::Activation(air));
+        }
+        chips.push(Chip::Weights(weights_air(graph)));
+        for content in [
+            LookupContent::Range(distinct(widths.into_iter())),
+            LookupContent::Functions(functions),
+        ] {
+            let lanes = cost::choose_table_lanes(content.len(), content.arity());
+            chips.push(Chip::Lookup(LookupAir { lanes, content }));
+        }
+        let tables = chips.into_iter().map(|c| Table::new(c, bands)).collect();
+        let layout = Self { tables };
+        layout.check(modulus)?;
+        Ok(layout)
+    }
+
+    fn check(&self, modulus: u64) -> Result<(), LayoutError> {
+        let mut messages = 0u64;
+        for table in &self.tables {
+            if table.log_height > MAX_LOG_HEIGHT {
+                return Err(LayoutError::TooTall {
+                    chip: table.chip.name(),
+                    log_height: table.log_height,
+                });
+            }
+            messages += (table.widths.messages as u64) << table.log_height;
+        }
+        if messages >= modulus {
+            return Err(LayoutError::TooManyMessages { messages, modulus });
+        }
+        Ok(())
+    }
+
+    /// How many powers of the projection challenges are needed.
+    pub fn power_counts(&self) -> PowerCounts {
+        let mut counts = PowerCounts { sigma: 1, rho: 2 };
+        for table in &self.tables {
+            match &table.chip {
+                Chip::Activation(air) => counts.sigma = counts.sigma.max(air.lanes),
+                Chip::Weights(air) => counts.rho = counts.rho.max(air.lanes + 1),
+                Chip::Lookup(_) => {}
+            }
+        }
+        counts
+    }
+
+    /// Base cells one proof commits to, the quotient not counted.
+    pub fn committed_cells(&self, degree: usize) -> usize {
+        self.tables.iter().map(|t| t.committed_cells(degree)).sum()
+    }
+}
+
+/// The activation table of a tensor: its layer's, or for an input the identity on its range.
+///
+/// Functions without a change of scale keep no scale: `Relu` at 9 fractional bits and at 11 are the
+/// same table, and tensors share it.
+pub fn function_of(graph: &Graph, tensor: usize) -> Activation {
+    let Some(layer) = tensor.checked_sub(graph.inputs.len()) else {
+        return Activation::identity(graph.tensors[tensor].range, 0);
+    };
+    let mut function = graph.layers[layer].requant.activation;
+    let scale_free = matches!(function.function, Function::Identity | Function::Relu);
+    if scale_free && function.in_frac_bits == function.out_frac_bits {
+        (function.in_frac_bits, function.out_frac_bits) = (0, 0);
+    }
+    function
+}
+
+/// Every activation table in use, once, in order of first use.
+fn functions(graph: &Graph) -> Vec<Activation> {
+    let mut functions = Vec::new();
+    for tensor in 0..graph.tensors.len() {
+        let function = function_of(graph, tensor);
+        if !functions.contains(&function) {
+            functions.push(function);
+        }
+    }
+    functions
+}
+
+/// Ascending, without repetition.
+fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+fn weights_air(graph: &Graph) -> WeightsAir {
+    let shapes: Vec<(usize, usize)> = graph
+        .layers
+        .iter()
+        .map(|layer| {
+            let features = |id: crate::graph::TensorId| graph.tensors[id.index()].features as usize;
+            (features(layer.input), features(layer.output))
+        })
+        .collect();
+    let lanes = cost::choose_weight_lanes(&shapes);
+    let mut start = 0;
+    let blocks = shapes
+        .iter()
+        .enumerate()
+        .map(|(layer, &(inputs, outputs))| {
+            let block = WeightBlock {
+                layer,
+                start,
+                inputs,
+                outputs,
+            };
+            start += inputs * outputs.div_ceil(lanes);
+            block
+        })
+        .collect();
+    WeightsAir { lanes, blocks }
+}
+
+pub(crate) const fn log2_ceil(n: usize) -> usize {
+    n.next_power_of_two().trailing_zeros() as usize
+}

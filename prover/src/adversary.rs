@@ -1,0 +1,41 @@
+//! # Dishonest provers
+//!
+//! Soundness tests run the real prover on false witnesses: the prover checks nothing about its
+//! traces, so a forgery reaches the verifier as a complete proof. An [`Adversary`] sees the traces
+//! between phases and may change anything a prover controls.
+
+use p3_matrix::dense::RowMajorMatrix;
+use verifier::Profile;
+use verifier::config::Protocol;
+use verifier::transcript::{Digest, Transcript};
+
+use air::statement::Statement;
+
+/// Changes to traces on their way into a proof. Every method does nothing by default.
+pub trait Adversary<P: Protocol> {
+    /// The transcript to use.
+    fn transcript(&mut self, profile: &Profile, key: &Digest, statement: &Digest) -> Transcript<P> {
+        Transcript::new(profile, key, statement)
+    }
+
+    /// Called before the main traces are committed.
+    fn main(&mut self, _main: &mut [Option<RowMajorMatrix<P::Val>>], _statement: &mut Statement) {}
+
+    /// Called before the projection columns are committed; `sigma` and `rho` are known.
+    fn projection(
+        &mut self,
+        _columns: &mut [Option<Vec<P::Challenge>>],
+        _sigma: P::Challenge,
+        _rho: P::Challenge,
+    ) {
+    }
+
+    /// Called before the LogUp columns and terminals are committed.
+    fn lookup(&mut self, _columns: &mut [Vec<P::Challenge>], _terminals: &mut [P::Challenge]) {}
+}
+
+/// The prover that follows the protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Honest;
+
+impl<P: Protocol> Adversary<P> for Honest {}

@@ -1,0 +1,68 @@
+//! # Proving keys
+//!
+//! A proving key file holds the model (graph and integer weights) and the verifying key. What is
+//! derived from them — traces, low-degree extensions, Merkle trees — is rebuilt on loading, and
+//! the rebuilt commitments must equal the stored ones: a damaged key cannot make wrong proofs.
+
+use air::graph::Model;
+use serde::{Deserialize, Serialize};
+use verifier::codec::{self, CodecError, Kind};
+use verifier::{KeyError, Profile, Protocol, VerifyingKey};
+
+use crate::setup::{Prover, SetupError};
+
+/// Largest proving key accepted, in bytes.
+pub const MAX_KEY_BYTES: usize = 1 << 32;
+
+/// The content of a proving key file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "VerifyingKey<P>: Serialize",
+    deserialize = "VerifyingKey<P>: serde::de::DeserializeOwned"
+))]
+pub struct ProvingKey<P: Protocol> {
+    /// Graph and weights.
+    pub model: Model,
+    /// The verifying key that belongs to them.
+    pub verifying_key: VerifyingKey<P>,
+}
+
+/// Why a proving key is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProvingKeyError {
+    /// The bytes are no proving key.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The model inside cannot be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The verifying key inside is not the model's.
+    #[error("the key is damaged: its weights do not match its commitments")]
+    Mismatch,
+}
+
+impl<P: Protocol> Prover<P> {
+    /// The proving key as a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let key = ProvingKey {
+            model: self.model.clone(),
+            verifying_key: self.prepared.key.clone(),
+        };
+        codec::encode(Kind::ProvingKey, self.prepared.profile.id, &key)
+    }
+
+    /// Loads a proving key and rebuilds the prover.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProvingKeyError> {
+        let (id, key) = codec::decode::<ProvingKey<P>>(Kind::ProvingKey, bytes, MAX_KEY_BYTES)?;
+        let profile = Profile::by_id(id)
+            .filter(|p| p.id == key.verifying_key.profile)
+            .ok_or(SetupError::Key(KeyError::Profile(id)))?;
+        let prover = Self::new(key.model, &profile)?;
+        if prover.prepared.key == key.verifying_key {
+            Ok(prover)
+        } else {
+            Err(ProvingKeyError::Mismatch)
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! # Proving, phase by phase
+//!
+//! The order of phases is the verifier's transcript ([`verifier::transcript`]); everything here
+//! fills in what is committed between two draws.
+
+use air::builder::Challenges;
+use air::graph::Evaluation;
+use air::layout::Table;
+use air::statement::Statement;
+use air::witness::{generate_main, generate_projection};
+use p3_commit::{OpenedValues, OpeningRequest, Pcs, UnivariateStarkPcs};
+use p3_field::{BasedVectorSpace, TwoAdicField};
+use p3_matrix::dense::RowMajorMatrix;
+use p3_maybe_rayon::prelude::*;
+use tracing::info_span;
+use verifier::config::{PcsProof, ProverData};
+use verifier::proof::statement_digest;
+use verifier::transcript::Pow;
+use verifier::{Proof, ProofFile, Protocol, TableOpenings};
+
+use crate::adversary::{Adversary, Honest};
+use crate::lookup::{self, Traces};
+use crate::quotient::{self, Columns, Folding};
+use crate::setup::{Prover, SetupError, commit};
+
+/// Why no proof could be made.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// The commitment scheme failed.
+    #[error("committing failed: {0}")]
+    Commit(String),
+    /// The opening proof failed.
+    #[error("opening failed: {0}")]
+    Open(String),
+}
+
+impl From<SetupError> for ProveError {
+    fn from(e: SetupError) -> Self {
+        Self::Commit(e.to_string())
+    }
+}
+
+type Main<P> = Vec<Option<RowMajorMatrix<<P as Protocol>::Val>>>;
+
+impl<P: Protocol> Prover<P> {
+    /// Proves the statement an evaluation makes true.
+    pub fn prove(&self, evaluation: &Evaluation) -> Result<ProofFile<P>, ProveError> {
+        self.prove_as(evaluation, &mut Honest)
+    }
+
+    /// Proves as an adversary would: the traces pass through its hands, nothing checks them.
+    pub fn prove_as(
+        &self,
+        evaluation: &Evaluation,
+        adversary: &mut dyn Adversary<P>,
+    ) -> Result<ProofFile<P>, ProveError> {
+        let _span = info_span!("prove").entered();
+        let mut statement = Statement::of(&self.model.graph, evaluation);
+        let mut main: Main<P> =
+            info_span!("main traces").in_scope(|| generate_main(&self.prepared.layout, evaluation));
+        adversary.main(&mut main, &mut statement);
+        let proof = self.prove_traces(&statement, main, adversary)?;
+        Ok(ProofFile {
+            key: self.prepared.digest,
+            statement,
+            proof,
+        })
+    }
+
+    fn prove_traces(
+        &self,
+        statement: &Statement,
+        main: Main<P>,
+        adversary: &mut dyn Adversary<P>,
+    ) -> Result<Proof<P>, ProveError> {
+        let (profile, layout) = (&self.prepared.profile, &self.prepared.layout);
+        let digest = statement_digest(statement);
+        let mut transcript = adversary.transcript(profile, &self.prepared.digest, &digest);
+        let wrong_pow = |_| ProveError::Open("grinding failed".into());
+
+        // M → σ, ρ, τ
+        let (main_commit, main_data) = info_span!("commit main")
+            .in_scope(|| commit::<P>(&self.pcs, main.iter().flatten().cloned()))?;
+        let [sigma, rho, _tau] = transcript.main(&main_commit);
+
+        // P → α, β
+        let challenges = Challenges::projection(sigma, rho, layout.power_counts());
+        let mut projection = info_span!("projection columns")
+            .in_scope(|| generate_projection(layout, &self.weight, &main, &challenges));
+        adversary.projection(&mut projection, sigma, rho);
+        let (projection_commit, projection_data) =
+            info_span!("commit projection").in_scope(|| {
+                self.commit_extension(projection.iter().flatten(), |t| t.widths.projection)
+            })?;
+        let (lookup_pow, [alpha, beta]) = transcript
+            .projection(&projection_commit, profile, Pow::Find)
+            .map_err(wrong_pow)?;
+
+        // L, terminals → λ
+        let challenges = challenges.with_lookup(alpha, beta);
+        let (mut lookup, mut terminals) = info_span!("lookup columns")
+            .in_scope(|| self.lookup_columns(&main, &projection, &challenges));
+        adversary.lookup(&mut lookup, &mut terminals);
+        let (lookup_commit, lookup_data) = info_span!("commit lookup")
+            .in_scope(|| self.commit_extension(lookup.iter(), |t| t.widths.lookup()))?;
+        let lambda = transcript.lookup(&lookup_commit, &terminals);
+
+        // Q → ζ
+        let data = [
+            &self.fixed_data,
+            &self.weight_data,
+            &main_data,
+            &projection_data,
+            &lookup_data,
+        ];
+        let quotients = info_span!("quotient")
+            .in_scope(|| self.quotients(data, &challenges, &terminals, lambda));
+        let (quotient_commit, quotient_data) = info_span!("commit quotient").in_scope(|| {
+            <P::Pcs as UnivariateStarkPcs<P::Challenge, P::Challenger>>::commit_ldes(
+                &self.pcs, quotients,
+            )
+            .map_err(|e| ProveError::Commit(format!("{e:?}")))
+        })?;
+        let (ood_pow, zeta) = transcript
+            .quotient(&quotient_commit, profile, Pow::Find)
+            .map_err(wrong_pow)?;
+
+        // FRI
+        let [fixed, weight, main_d, projection_d, lookup_d] = data;
+        let rounds = [
+            fixed,
+            weight,
+            main_d,
+            projection_d,
+            lookup_d,
+            &quotient_data,
+        ];
+        let (opened, pcs) =
+            info_span!("open").in_scope(|| self.open(rounds, zeta, &mut transcript.challenger))?;
+        Ok(Proof {
+            main: main_commit,
+            projection: projection_commit,
+            lookup: lookup_commit,
+            quotient: quotient_commit,
+            terminals,
+            lookup_pow,
+            ood_pow,
+            opened,
+            pcs,
+        })
+    }
+
+    /// Commits to extension columns, as their base columns.
+    fn commit_extension<'a>(
+        &self,
+        columns: impl Iterator<Item = &'a Vec<P::Challenge>>,
+        width: impl Fn(&Table) -> usize,
+    ) -> Result<(verifier::config::Commitment<P>, ProverData<P>), SetupError> {
+        let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+        let tables = self.prepared.layout.tables.iter().filter(|t| width(t) > 0);
+        let matrices = columns.zip(tables).map(|(column, table)| {
+            let base = P::Challenge::flatten_to_base(column.clone());
+            RowMajorMatrix::new(base, width(table) * degree)
+        });
+        commit::<P>(&self.pcs, matrices)
+    }
+
+    fn lookup_columns(
+        &self,
+        main: &Main<P>,
+        projection: &[Option<Vec<P::Challenge>>],
+        challenges: &Challenges<P::Challenge>,
+    ) -> (Vec<Vec<P::Challenge>>, Vec<P::Challenge>) {
+        let tables = &self.prepared.layout.tables;
+        (0..tables.len())
+            .into_par_iter()
+            .map(|i| {
+                let traces = Traces {
+                    fixed: &self.fixed[i],
+                    weight: self.weight[i].as_ref(),
+                    main: main[i].as_ref(),
+                    projection: projection[i].as_deref(),
+                };
+                lookup::generate(&tables[i], &traces, challenges)
+            })
+            .collect::<Vec<_>>()
+            .into_iter()
+            .unzip()
+    }
+
+    fn quotients(
+        &self,
+        [fixed, weight, main, projection, lookup]: [&ProverData<P>; 5],
+        challenges: &Challenges<P::Challenge>,
+        terminals: &[P::Challenge],
+        lambda: P::Challenge,
+    ) -> Vec<RowMajorMatrix<P::Val>> {
+        let log_blowup = self.prepared.profile.log_blowup;
+        // Matrices of a commitment are numbered among the tables that have one.
+        let (mut w, mut m, mut p) = (0, 0, 0);
+        let index = |has: bool, counter: &mut usize| {
+            has.then(|| {
+                *counter += 1;
+                *counter - 1
+            })
+        };
+        let mut chunks = Vec::new();
+        for (i, (table, &terminal)) in self
+            .prepared
+            .layout
+            .tables
+            .iter()
+            .zip(terminals)
+            .enumerate()
+        {
+            let log_size = table.log_height + verifier::security::QUOTIENT_CHUNKS.ilog2() as usize;
+            let view = |data, index| P::evaluations(&self.pcs, data, index, log_size);
+            let columns = Columns {
+                fixed: view(fixed, i),
+                weight: index(table.widths.weight > 0, &mut w).map(|j| view(weight, j)),
+                main: index(table.widths.main > 0, &mut m).map(|j| view(main, j)),
+                projection: index(table.widths.projection > 0, &mut p).map(|j| view(projection, j)),
+                lookup: view(lookup, i),
+            };
+            let folding = Folding {
+                challenges,
+                terminal,
+                lambda,
+            };
+            chunks.push(quotient::chunks::<P>(
+                &self.dft, table, &columns, &folding, log_blowup,
+            ));
+        }
+        chunks
+    }
+
+    /// Opens all commitments: F, W, M, Q at ζ, P and L at ζ and ω·ζ.
+    fn open(
+        &self,
+        rounds: [&ProverData<P>; 6],
+        zeta: P::Challenge,
+        challenger: &mut P::Challenger,
+    ) -> Result<(Vec<TableOpenings<P::Challenge>>, PcsProof<P>), ProveError> {
+        let tables = &self.prepared.layout.tables;
+        let requests = rounds
+            .into_iter()
+            .zip(ROUNDS)
+            .map(|(prover_data, (width, next))| OpeningRequest {
+                prover_data,
+                points: tables
+                    .iter()
+                    .filter(|t| width(t) > 0)
+                    .map(|t| {
+                        let step = zeta * P::Val::two_adic_generator(t.log_height);
+                        if next { vec![zeta, step] } else { vec![zeta] }
+                    })
+                    .collect(),
+            })
+            .collect();
+        let (opened, proof) =
+            <P::Pcs as Pcs<P::Challenge, P::Challenger>>::open(&self.pcs, requests, challenger)
+                .map_err(|e| ProveError::Open(format!("{e:?}")))?;
+        Ok((arrange(tables, opened), proof))
+    }
+}
+
+/// For each commitment: which tables have a matrix in it, and whether it is opened at ω·ζ too.
+const ROUNDS: [(fn(&Table) -> usize, bool); 6] = [
+    (|t| t.widths.fixed, false),
+    (|t| t.widths.weight, false),
+    (|t| t.widths.main, false),
+    (|t| t.widths.projection, true),
+    (|t| t.widths.lookup(), true),
+    (|_| 1, false),
+];
+
+/// From the commitment scheme's order (commitment, matrix, point) to one record per table.
+fn arrange<EF: Clone>(tables: &[Table], opened: OpenedValues<EF>) -> Vec<TableOpenings<EF>> {
+    let mut rounds: Vec<_> = opened.into_iter().map(|round| round.into_iter()).collect();
+    tables
+        .iter()
+        .map(|table| {
+            let mut take = |round: usize| -> [Vec<EF>; 2] {
+                let (width, _) = ROUNDS[round];
+                let mut points = if width(table) > 0 {
+                    rounds[round].next().unwrap_or_default().into_iter()
+                } else {
+                    Vec::new().into_iter()
+                };
+                [
+                    points.next().unwrap_or_default(),
+                    points.next().unwrap_or_default(),
+                ]
+            };
+            let [[fixed, _], [weight, _], [main, _]] = [take(0), take(1), take(2)];
+            let [projection, projection_next] = take(3);
+            let [lookup, lookup_next] = take(4);
+            let [quotient, _] = take(5);
+            TableOpenings {
+                fixed,
+                weight,
+                main,
+                projection,
+                projection_next,
+                lookup,
+                lookup_next,
+                quotient,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! Setup: from a model to a prover that is ready to prove.
+
+use air::graph::{EvalError, Evaluation, Model, ModelError, evaluate};
+use air::witness::SetupTraces;
+use p3_commit::Pcs;
+use p3_dft::Radix2DitParallel;
+use p3_field::{BasedVectorSpace, PrimeField32};
+use p3_matrix::dense::RowMajorMatrix;
+use tracing::info_span;
+use verifier::config::{Commitment, ProverData};
+use verifier::{KeyError, Prepared, Profile, Protocol, VerifyingKey};
+
+/// A model with everything that does not depend on an input.
+pub struct Prover<P: Protocol> {
+    pub(crate) model: Model,
+    pub(crate) prepared: Prepared<P>,
+    pub(crate) pcs: P::Pcs,
+    pub(crate) dft: Radix2DitParallel<P::Val>,
+    pub(crate) weight: Vec<Option<RowMajorMatrix<P::Val>>>,
+    pub(crate) fixed: Vec<RowMajorMatrix<P::Val>>,
+    pub(crate) fixed_data: ProverData<P>,
+    pub(crate) weight_data: ProverData<P>,
+}
+
+impl<P: Protocol> core::fmt::Debug for Prover<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Prover").finish_non_exhaustive()
+    }
+}
+
+/// Why a model cannot be set up.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The model is unsound.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The verifying key made from it would be refused.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The commitment scheme failed.
+    #[error("committing failed: {0}")]
+    Commit(String),
+}
+
+impl<P: Protocol> Prover<P> {
+    /// Lays out the tables of a model and commits to its fixed and weight columns.
+    pub fn new(model: Model, profile: &Profile) -> Result<Self, SetupError> {
+        let _span = info_span!("setup").entered();
+        let modulus = u64::from(P::Val::ORDER_U32);
+        model.validate(modulus)?;
+        // The checks a verifier makes come first: they also bound what is allocated below.
+        let layout = verifier::key::layout_of::<P>(&model.graph)?;
+        let traces = info_span!("setup traces")
+            .in_scope(|| SetupTraces::<P::Val>::generate(&layout, &model));
+        let pcs = P::pcs(profile);
+        let (fixed, fixed_data) = info_span!("commit fixed columns")
+            .in_scope(|| commit::<P>(&pcs, traces.fixed.iter().cloned()))?;
+        let (weights, weight_data) = info_span!("commit weights")
+            .in_scope(|| commit::<P>(&pcs, traces.weight.iter().flatten().cloned()))?;
+        let key = VerifyingKey::<P> {
+            profile: profile.id,
+            graph: model.graph.clone(),
+            fixed,
+            weights,
+        };
+        let prepared = key.prepare()?;
+        Ok(Self {
+            model,
+            prepared,
+            pcs,
+            dft: Radix2DitParallel::default(),
+            weight: traces.weight,
+            fixed: traces.fixed,
+            fixed_data,
+            weight_data,
+        })
+    }
+
+    /// The verifying key, checked.
+    pub const fn verifying_key(&self) -> &Prepared<P> {
+        &self.prepared
+    }
+
+    /// The model.
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Runs the model: the first half of proving.
+    pub fn evaluate(&self, inputs: &[Vec<i32>]) -> Result<Evaluation, EvalError> {
+        info_span!("evaluate").in_scope(|| evaluate(&self.model, inputs))
+    }
+
+    /// Base cells committed by one proof, the quotient not counted.
+    pub fn committed_cells(&self) -> usize {
+        let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+        self.prepared.layout.committed_cells(degree)
+    }
+}
+
+/// Commits to matrices over their natural domains.
+pub(crate) fn commit<P: Protocol>(
+    pcs: &P::Pcs,
+    matrices: impl IntoIterator<Item = RowMajorMatrix<P::Val>>,
+) -> Result<(Commitment<P>, ProverData<P>), SetupError> {
+    use p3_matrix::Matrix;
+    let evaluations = matrices.into_iter().map(|m| {
+        let domain = <P::Pcs as Pcs<P::Challenge, P::Challenger>>::natural_domain_for_degree(
+            pcs,
+            m.height(),
+        );
+        (domain, m)
+    });
+    <P::Pcs as Pcs<P::Challenge, P::Challenger>>::commit(pcs, evaluations)
+        .map_err(|e| SetupError::Commit(format!("{e:?}")))
+}

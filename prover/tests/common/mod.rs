@@ -1,0 +1,156 @@
+//! Small random models, and one place that names the protocol under test.
+#![allow(dead_code, reason = "each test binary uses some of these")]
+
+use air::graph::{
+    Activation, Encoding, Function, Graph, Layer, LinearWeights, Model, Range, Requant, Tensor,
+    TensorId,
+};
+use verifier::BabyBearKeccak;
+
+/// The protocol under test.
+pub type P = BabyBearKeccak<5>;
+/// Its prover.
+pub type Prover = prover::Prover<P>;
+
+/// The order of BabyBear.
+pub const MODULUS: u64 = 2_013_265_921;
+
+/// A small generator, so that tests are the same on every machine.
+#[derive(Clone, Debug)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// The next 32 bits (splitmix64).
+    pub fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as u32
+    }
+
+    /// Uniform in the interval, to within the generator's bias.
+    pub fn within(&mut self, lo: i32, hi: i32) -> i32 {
+        lo + (self.next() % (hi - lo + 1) as u32) as i32
+    }
+}
+
+/// What a random MLP looks like.
+#[derive(Clone, Debug)]
+pub struct Spec<'a> {
+    pub widths: &'a [u32],
+    pub positions: u32,
+    pub shift: u8,
+    pub functions: &'a [Function],
+    pub weight_max: i32,
+    pub seed: u64,
+}
+
+impl Default for Spec<'_> {
+    fn default() -> Self {
+        Self {
+            widths: &[12, 9, 4],
+            positions: 1,
+            shift: 6,
+            functions: &[Function::Relu, Function::Identity],
+            weight_max: 40,
+            seed: 1,
+        }
+    }
+}
+
+fn tensor(name: &str, features: u32, positions: u32, range: Range, frac_bits: i16) -> Tensor {
+    Tensor {
+        name: name.into(),
+        shape: vec![positions, features],
+        features,
+        positions,
+        range,
+        encoding: Encoding::Uniform { frac_bits },
+    }
+}
+
+/// A random multi-layer perceptron whose worst case fits.
+pub fn mlp(spec: &Spec<'_>) -> Model {
+    let mut rng = Rng(spec.seed);
+    let bits = 8;
+    let mut tensors = vec![tensor(
+        "x",
+        spec.widths[0],
+        spec.positions,
+        Range::signed(bits),
+        6,
+    )];
+    let (mut layers, mut weights) = (Vec::new(), Vec::new());
+    for (i, pair) in spec.widths.windows(2).enumerate() {
+        let [inputs, outputs] = [pair[0], pair[1]];
+        let function = spec.functions[i % spec.functions.len()];
+        let (domain, image) = match function {
+            Function::Relu => (Range::unsigned(bits), Range::unsigned(bits)),
+            Function::Sigmoid => (Range::signed(bits), Range::unsigned(bits)),
+            _ => (Range::signed(bits), Range::signed(bits)),
+        };
+        let w = LinearWeights {
+            inputs,
+            outputs,
+            values: (0..inputs * outputs)
+                .map(|_| rng.within(-spec.weight_max, spec.weight_max) as i16)
+                .collect(),
+            bias: (0..outputs).map(|_| rng.within(-500, 500)).collect(),
+        };
+        let mut requant = Requant {
+            shift: spec.shift,
+            excess_bits: 0,
+            activation: Activation {
+                function,
+                in_frac_bits: 5,
+                out_frac_bits: if function == Function::Sigmoid { 8 } else { 5 },
+                domain,
+                image,
+            },
+        };
+        let (lo, hi) = w.accumulator_bounds(tensors[i].range);
+        while requant.representable().0 > lo || requant.representable().1 < hi {
+            requant.excess_bits += 1;
+        }
+        let frac = requant.activation.out_frac_bits;
+        tensors.push(tensor(
+            &format!("h{i}"),
+            outputs,
+            spec.positions,
+            image,
+            frac,
+        ));
+        layers.push(Layer {
+            name: format!("layer{i}"),
+            input: TensorId(i as u32),
+            output: TensorId(i as u32 + 1),
+            requant,
+        });
+        weights.push(w);
+    }
+    let outputs = vec![TensorId(layers.len() as u32)];
+    let model = Model {
+        graph: Graph {
+            tensors,
+            layers,
+            inputs: vec![TensorId(0)],
+            outputs,
+            post: vec![vec![]],
+        },
+        weights,
+    };
+    model.validate(MODULUS).expect("the test model is sound");
+    model
+}
+
+/// A random input of a model.
+pub fn input(model: &Model, seed: u64) -> Vec<Vec<i32>> {
+    let mut rng = Rng(seed);
+    let tensor = &model.graph.tensors[0];
+    vec![
+        (0..tensor.len())
+            .map(|_| rng.within(tensor.range.lo, tensor.range.hi))
+            .collect(),
+    ]
+}

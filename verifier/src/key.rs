@@ -1,0 +1,155 @@
+//! # Verifying keys
+
+use alloc::vec::Vec;
+
+use air::graph::{Graph, GraphError};
+use air::layout::{Layout, LayoutError, MaskBands};
+use p3_field::{BasedVectorSpace, PrimeField32};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError, Kind};
+use crate::config::{Commitment, Protocol};
+use crate::profile::Profile;
+use crate::security::{Security, Shape};
+use crate::transcript::{Digest, digest};
+
+/// Largest verifying key accepted, in bytes.
+pub const MAX_KEY_BYTES: usize = 1 << 24;
+
+/// What a verifier must know of a model: the quantised graph, the profile, and two commitments.
+///
+/// The weight commitment is the model's identity: two models with different weights have different
+/// keys. It is unsalted, so whoever has the ONNX file can recompute it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "Commitment<P>: Serialize",
+    deserialize = "Commitment<P>: serde::de::DeserializeOwned"
+))]
+pub struct VerifyingKey<P: Protocol> {
+    /// Number of the security profile.
+    pub profile: u8,
+    /// The computation.
+    pub graph: Graph,
+    /// Commitment F: selectors, range tables, activation tables.
+    pub fixed: Commitment<P>,
+    /// Commitment W: weights.
+    pub weights: Commitment<P>,
+}
+
+impl<P: Protocol> PartialEq for VerifyingKey<P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.profile == other.profile
+            && self.graph == other.graph
+            && self.fixed == other.fixed
+            && self.weights == other.weights
+    }
+}
+
+impl<P: Protocol> Eq for VerifyingKey<P> {}
+
+/// Why a verifying key is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The bytes are no verifying key.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The profile is unknown, or belongs to another configuration.
+    #[error("security profile {0} is unknown to this verifier")]
+    Profile(u8),
+    /// The graph is unsound.
+    #[error("the key's graph is refused: {0}")]
+    Graph(#[from] GraphError),
+    /// The graph has no layout.
+    #[error("the key's graph cannot be laid out: {0}")]
+    Layout(#[from] LayoutError),
+    /// The level computed for this key is below its profile's target.
+    #[error("round `{round}` reaches {bits} bits, the profile promises {target}")]
+    Security {
+        /// The weakest round.
+        round: &'static str,
+        /// Its level, rounded down.
+        bits: u32,
+        /// The profile's target.
+        target: u32,
+    },
+}
+
+/// A verifying key that passed every check, with everything computed from it.
+#[derive(Clone, Debug)]
+pub struct Prepared<P: Protocol> {
+    /// The key.
+    pub key: VerifyingKey<P>,
+    /// Its profile.
+    pub profile: Profile,
+    /// Its tables.
+    pub layout: Layout,
+    /// Its level.
+    pub security: Security,
+    /// Its digest, which names model, parameters and code version.
+    pub digest: Digest,
+}
+
+/// Checks a graph and lays it out: what a verifier does with the graph of a key.
+pub fn layout_of<P: Protocol>(graph: &Graph) -> Result<Layout, KeyError> {
+    let modulus = u64::from(P::Val::ORDER_U32);
+    graph.validate(modulus)?;
+    Ok(Layout::new(graph, MaskBands::default(), modulus)?)
+}
+
+impl<P: Protocol> VerifyingKey<P> {
+    /// The key as a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(Kind::VerifyingKey, self.profile, self)
+    }
+
+    /// Reads a key and checks it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Prepared<P>, KeyError> {
+        let (profile, key) = codec::decode::<Self>(Kind::VerifyingKey, bytes, MAX_KEY_BYTES)?;
+        if profile != key.profile {
+            return Err(CodecError::NotCanonical.into());
+        }
+        key.prepare()
+    }
+
+    /// The digest that the transcript absorbs.
+    pub fn digest(&self) -> Digest {
+        digest("provenn verifying key", &codec::encode_payload(self))
+    }
+
+    /// Checks the key: known profile, sound graph, a layout, and the promised level.
+    pub fn prepare(self) -> Result<Prepared<P>, KeyError> {
+        let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+        let profile = Profile::by_id(self.profile)
+            .filter(|p| p.extension_degree == degree)
+            .ok_or(KeyError::Profile(self.profile))?;
+        let layout = layout_of::<P>(&self.graph)?;
+        let shape = Shape::new(&self.graph, &layout, degree);
+        let security = Security::new::<P>(&profile, &shape);
+        if security.bits() < f64::from(profile.target_bits) {
+            return Err(KeyError::Security {
+                round: security.binding(),
+                bits: security.bits() as u32,
+                target: profile.target_bits,
+            });
+        }
+        let digest = self.digest();
+        Ok(Prepared {
+            key: self,
+            profile,
+            layout,
+            security,
+            digest,
+        })
+    }
+}
+
+impl<P: Protocol> Prepared<P> {
+    /// A short name of the model: the digest of its weight commitment and graph.
+    pub fn model_digest(&self) -> Digest {
+        digest(
+            "provenn model",
+            &codec::encode_payload(&(&self.key.graph, &self.key.weights)),
+        )
+    }
+}

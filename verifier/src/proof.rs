@@ -1,0 +1,176 @@
+//! # Proofs
+
+use alloc::vec::Vec;
+
+use air::layout::{Layout, Table};
+use air::statement::Statement;
+use p3_field::BasedVectorSpace;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError, Kind};
+use crate::config::{Commitment, PcsProof, Protocol};
+use crate::key::Prepared;
+use crate::security::QUOTIENT_CHUNKS;
+use crate::transcript::{Digest, digest};
+
+/// Everything the prover sends.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "Commitment<P>: Serialize, PcsProof<P>: Serialize",
+    deserialize = "Commitment<P>: serde::de::DeserializeOwned, \
+                   PcsProof<P>: serde::de::DeserializeOwned"
+))]
+pub struct Proof<P: Protocol> {
+    /// Commitment M: main columns.
+    pub main: Commitment<P>,
+    /// Commitment P: projection columns.
+    pub projection: Commitment<P>,
+    /// Commitment L: LogUp columns.
+    pub lookup: Commitment<P>,
+    /// Commitment Q: quotient chunks.
+    pub quotient: Commitment<P>,
+    /// Every table's LogUp terminal; every table has messages.
+    pub terminals: Vec<P::Challenge>,
+    /// Grinding before α, β.
+    pub lookup_pow: P::Val,
+    /// Grinding before ζ.
+    pub ood_pow: P::Val,
+    /// Opened values of every table.
+    pub opened: Opened<P>,
+    /// The opening proof.
+    pub pcs: PcsProof<P>,
+}
+
+impl<P: Protocol> core::fmt::Debug for Proof<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Proof").finish_non_exhaustive()
+    }
+}
+
+/// Opened values, one entry per table.
+pub type Opened<P> = Vec<TableOpenings<<P as Protocol>::Challenge>>;
+
+/// The values of one table's columns at ζ, and of some at ω·ζ. Extension columns appear as their
+/// base columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableOpenings<EF> {
+    /// Fixed columns at ζ.
+    pub fixed: Vec<EF>,
+    /// Weight columns at ζ.
+    pub weight: Vec<EF>,
+    /// Main columns at ζ.
+    pub main: Vec<EF>,
+    /// Projection columns at ζ.
+    pub projection: Vec<EF>,
+    /// Projection columns at ω·ζ.
+    pub projection_next: Vec<EF>,
+    /// LogUp columns at ζ.
+    pub lookup: Vec<EF>,
+    /// LogUp columns at ω·ζ.
+    pub lookup_next: Vec<EF>,
+    /// Quotient chunks at ζ.
+    pub quotient: Vec<EF>,
+}
+
+impl<EF> TableOpenings<EF> {
+    /// Whether every list has the length the table gives it.
+    pub fn matches(&self, table: &Table, degree: usize) -> bool {
+        // Taken apart, so that a new field cannot be forgotten here.
+        let Self {
+            fixed,
+            weight,
+            main,
+            projection,
+            projection_next,
+            lookup,
+            lookup_next,
+            quotient,
+        } = self;
+        let w = table.widths;
+        fixed.len() == w.fixed
+            && weight.len() == w.weight
+            && main.len() == w.main
+            && projection.len() == w.projection * degree
+            && projection_next.len() == w.projection * degree
+            && lookup.len() == w.lookup() * degree
+            && lookup_next.len() == w.lookup() * degree
+            && quotient.len() == QUOTIENT_CHUNKS * degree
+    }
+}
+
+/// A proof with what it proves: the content of a proof file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "Commitment<P>: Serialize, PcsProof<P>: Serialize",
+    deserialize = "Commitment<P>: serde::de::DeserializeOwned, \
+                   PcsProof<P>: serde::de::DeserializeOwned"
+))]
+pub struct ProofFile<P: Protocol> {
+    /// Digest of the verifying key the proof was made for: lets a mismatch be told from a forgery.
+    pub key: Digest,
+    /// The public inputs and outputs.
+    pub statement: Statement,
+    /// The proof.
+    pub proof: Proof<P>,
+}
+
+impl<P: Protocol> ProofFile<P> {
+    /// The file.
+    pub fn to_bytes(&self, prepared: &Prepared<P>) -> Vec<u8> {
+        codec::encode(Kind::Proof, prepared.profile.id, self)
+    }
+
+    /// Reads a proof file meant for a given key. The size is bounded by the key before a byte is
+    /// decoded.
+    pub fn from_bytes(bytes: &[u8], prepared: &Prepared<P>) -> Result<Self, CodecError> {
+        let limit = max_proof_bytes(prepared);
+        let (profile, file) = codec::decode::<Self>(Kind::Proof, bytes, limit)?;
+        if profile != prepared.profile.id {
+            return Err(CodecError::NotCanonical);
+        }
+        Ok(file)
+    }
+}
+
+/// The digest of a statement.
+pub fn statement_digest(statement: &Statement) -> Digest {
+    digest("provenn statement", &statement.canonical_bytes())
+}
+
+/// A size no valid proof for this key exceeds.
+pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
+    let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+    let profile = &prepared.profile;
+    let layout: &Layout = &prepared.layout;
+    let columns: usize = layout
+        .tables
+        .iter()
+        .map(|t| {
+            let w = t.widths;
+            let extension = w.projection + w.lookup() + QUOTIENT_CHUNKS;
+            w.fixed + w.weight + w.main + degree * extension
+        })
+        .sum();
+    let log_height = layout
+        .tables
+        .iter()
+        .map(|t| t.log_height)
+        .max()
+        .unwrap_or(0);
+    let depth = log_height + profile.log_blowup;
+    let element = 4 * degree;
+    // Opened at most twice each; per query every column once, with a length per matrix and batch.
+    let openings = 2 * columns * element + 64 * layout.tables.len() * 8;
+    let rows = columns * 4 + (6 * layout.tables.len() + 6) * 16;
+    // Authentication paths: six input trees and at most `depth` folding layers of decreasing depth.
+    let paths = (6 + depth) * depth * 48;
+    let folds = depth * ((element << profile.max_log_arity) + 64);
+    let statement: usize = prepared
+        .key
+        .graph
+        .tensors
+        .iter()
+        .map(|t| 4 * t.len() + 16)
+        .sum();
+    openings + profile.num_queries * (rows + paths + folds) + statement + (1 << 16)
+}

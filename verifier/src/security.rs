@@ -1,0 +1,173 @@
+//! # Security levels
+//!
+//! The soundness error of a proof is at most the sum of its rounds' errors; the level reported is
+//! the smallest of the rounds' bits. All rounds are *proven*, in the unique-decoding regime: the
+//! list size is 1 and nothing is conjectured about Reed–Solomon codes.
+//!
+//! With q = p^D, h the logarithm of the tallest table, k = 2^h, n = k·2^b:
+//!
+//! | round | bits |
+//! |---|---|
+//! | projection | log q − log Σ (degrees of the projected identities) |
+//! | lookup | log q − log N − log(W + 2) + grinding, N messages in all, W entries each |
+//! | constraints | log q − log C, C constraints in all |
+//! | out of domain | log q − log max(d(k+1) + k − 1, (c+1)k + 1) + grinding, d = 3, c = 2 |
+//! | batching | log q − log(n + 1) − log(B − 1) + grinding, B opened columns × points |
+//! | folding | log q − log(n + 1) − log(A − 1) + grinding, A the largest arity |
+//! | queries | −s·log((1 + (k + 2)/n)/2) + grinding |
+//! | hash | 128 |
+//!
+//! References: BCIKS20 (eprint 2020/654) for proximity gaps within unique decoding; eprint
+//! 2022/1530 for LogUp; eprint 2023/1071 for the FRI batching and folding rounds.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use air::chips::{Air, MAX_DEGREE};
+use air::graph::Graph;
+use air::layout::Layout;
+use air::logup::lookup_constraints;
+use p3_field::{BasedVectorSpace, PrimeField32};
+
+use crate::config::Protocol;
+use crate::profile::Profile;
+
+/// Quotient chunks of a table.
+pub const QUOTIENT_CHUNKS: usize = MAX_DEGREE - 1;
+
+/// The level of one round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Round {
+    /// Which round.
+    pub name: &'static str,
+    /// Its soundness error, as bits.
+    pub bits: f64,
+}
+
+/// The levels of all rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Security {
+    /// One entry per round.
+    pub rounds: Vec<Round>,
+}
+
+/// Numbers the formulas need, all from the layout.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Logarithm of the tallest table.
+    pub log_height: usize,
+    /// Constraints of all tables.
+    pub constraints: usize,
+    /// Messages × height, all tables, and the verifier's own.
+    pub messages: usize,
+    /// Entries of the longest message, bus included.
+    pub message_len: usize,
+    /// Summed degrees of the projected identities.
+    pub projection_degree: usize,
+    /// Opened (column, point) pairs.
+    pub openings: usize,
+}
+
+impl Shape {
+    /// The shape of a graph's layout.
+    pub fn new(graph: &Graph, layout: &Layout, extension_degree: usize) -> Self {
+        let mut shape = Self {
+            log_height: 0,
+            constraints: 0,
+            messages: graph.inputs.len() + graph.outputs.len(),
+            message_len: air::bus::MAX_MESSAGE_LEN + 1,
+            projection_degree: 0,
+            openings: 0,
+        };
+        for table in &layout.tables {
+            let w = table.widths;
+            debug_assert_eq!(w.constraints, table.chip.constraint_names().len());
+            shape.log_height = shape.log_height.max(table.log_height);
+            shape.constraints += w.constraints + lookup_constraints(w.messages);
+            shape.messages += w.messages << table.log_height;
+            shape.openings += w.fixed
+                + w.weight
+                + w.main
+                + extension_degree * (2 * w.projection + 2 * w.lookup() + QUOTIENT_CHUNKS);
+        }
+        // Every tensor takes part in one identity per side it is claimed on; each is a polynomial
+        // of degree (features − 1) + (positions − 1) in ρ and σ.
+        shape.projection_degree = graph
+            .tensors
+            .iter()
+            .map(|t| 2 * (t.features as usize + t.positions as usize))
+            .sum();
+        shape
+    }
+}
+
+impl Security {
+    /// The level of a profile at a given shape.
+    pub fn new<P: Protocol>(profile: &Profile, shape: &Shape) -> Self {
+        let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+        let log_q = degree as f64 * libm::log2(f64::from(P::Val::ORDER_U32));
+        let k = libm::exp2(shape.log_height as f64);
+        let n = libm::exp2((shape.log_height + profile.log_blowup) as f64);
+        let (d, c) = (MAX_DEGREE as f64, QUOTIENT_CHUNKS as f64);
+        let log = |x: f64| libm::log2(x.max(1.0));
+        let count = |x: usize| log(x as f64);
+
+        let ood = (d * (k + 1.0) + k - 1.0).max((c + 1.0) * k + 1.0);
+        let arity = libm::exp2(profile.max_log_arity as f64);
+        let per_query = -libm::log2((1.0 + (k + 2.0) / n) / 2.0);
+        let round = |name, bits| Round { name, bits };
+        let rounds = alloc::vec![
+            round("projection", log_q - count(shape.projection_degree)),
+            round(
+                "lookup",
+                log_q - count(shape.messages) - count(shape.message_len + 2)
+                    + profile.lookup_pow_bits as f64,
+            ),
+            round("constraints", log_q - count(shape.constraints)),
+            round(
+                "out of domain",
+                log_q - log(ood) + profile.ood_pow_bits as f64
+            ),
+            round(
+                "batching",
+                log_q - log(n + 1.0) - count(shape.openings.saturating_sub(1))
+                    + profile.batch_pow_bits as f64,
+            ),
+            round(
+                "folding",
+                log_q - log(n + 1.0) - log(arity - 1.0) + profile.fold_pow_bits as f64,
+            ),
+            round(
+                "queries",
+                profile.num_queries as f64 * per_query + profile.query_pow_bits as f64,
+            ),
+            round("hash", 128.0),
+        ];
+        Self { rounds }
+    }
+
+    /// The level: the smallest of all rounds.
+    pub fn bits(&self) -> f64 {
+        self.rounds
+            .iter()
+            .map(|r| r.bits)
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// The round with the smallest level.
+    pub fn binding(&self) -> &'static str {
+        self.rounds
+            .iter()
+            .min_by(|a, b| a.bits.total_cmp(&b.bits))
+            .map_or("", |r| r.name)
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        alloc::format!(
+            "{} bits proven (unique decoding; weakest round: {})",
+            self.bits() as u32,
+            self.binding()
+        )
+    }
+}

@@ -1,0 +1,281 @@
+//! # Verification
+//!
+//! The whole verifier: shapes, transcript, the sum of terminals, every table's constraints at ζ,
+//! and one opening proof. Nothing about shapes is read from the proof; every list is compared with
+//! the layout before it is used.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use air::builder::{Challenges, ConstraintFolder, Element, Over, Row};
+use air::bus::Bus;
+use air::chips::Air;
+use air::layout::Table;
+use air::logup::LookupRow;
+use air::statement::{Statement, StatementError};
+use p3_commit::{CommitmentOpening, MatrixOpening, Pcs, PointOpening};
+use p3_field::coset::TwoAdicMultiplicativeCoset;
+use p3_field::{BasedVectorSpace, Field, PrimeCharacteristicRing, TwoAdicField};
+
+use crate::config::{Commitment, Protocol};
+use crate::key::Prepared;
+use crate::proof::{Proof, TableOpenings, statement_digest};
+use crate::security::QUOTIENT_CHUNKS;
+use crate::transcript::{Digest, Pow, Transcript};
+
+/// What a successful verification established.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Digest of the model.
+    pub model: Digest,
+    /// Digest of the verifying key.
+    pub key: Digest,
+    /// Digest of the statement.
+    pub statement: Digest,
+    /// Proven bits of security.
+    pub security_bits: u32,
+}
+
+/// Why a proof is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The statement is not about this key's graph.
+    #[error("wrong statement: {0}")]
+    Statement(#[from] StatementError),
+    /// The proof does not have the shape the key gives it.
+    #[error("malformed proof: {0} has the wrong shape")]
+    Shape(&'static str),
+    /// A grinding witness is wrong.
+    #[error("invalid proof: proof of work before {0} is wrong")]
+    Pow(&'static str),
+    /// What the tables sent and received does not cancel.
+    #[error("invalid proof: the buses do not balance")]
+    Buses,
+    /// A verifier's own message coincides with a challenge; happens with negligible probability.
+    #[error("invalid proof: a claim has no fraction")]
+    Claim,
+    /// A table's constraints do not hold at ζ.
+    #[error("invalid proof: the constraints of the {chip} table do not hold")]
+    Constraints {
+        /// The chip.
+        chip: &'static str,
+    },
+    /// ζ lies on a table's domain; happens with negligible probability.
+    #[error("invalid proof: the out-of-domain point lies in a domain")]
+    OutOfDomain,
+    /// The opening proof is wrong.
+    #[error("invalid proof: the opening proof is wrong ({0})")]
+    Opening(alloc::string::String),
+}
+
+/// Checks that `proof` proves `statement` for the model of `prepared`.
+pub fn verify<P: Protocol>(
+    prepared: &Prepared<P>,
+    statement: &Statement,
+    proof: &Proof<P>,
+) -> Result<Verified, VerifyError> {
+    statement.check(&prepared.key.graph)?;
+    check_shape(prepared, proof)?;
+
+    let profile = &prepared.profile;
+    let digest = statement_digest(statement);
+    let mut transcript = Transcript::<P>::new(profile, &prepared.digest, &digest);
+    let [sigma, rho, _tau] = transcript.main(&proof.main);
+    let (_, [alpha, beta]) = transcript
+        .projection(&proof.projection, profile, Pow::Check(proof.lookup_pow))
+        .map_err(|_| VerifyError::Pow("the lookup challenges"))?;
+    let lambda = transcript.lookup(&proof.lookup, &proof.terminals);
+    let (_, zeta) = transcript
+        .quotient(&proof.quotient, profile, Pow::Check(proof.ood_pow))
+        .map_err(|_| VerifyError::Pow("the out-of-domain point"))?;
+
+    let challenges =
+        Challenges::projection(sigma, rho, prepared.layout.power_counts()).with_lookup(alpha, beta);
+    check_buses::<P>(prepared, statement, &challenges, &proof.terminals)?;
+    for ((table, opened), &terminal) in (prepared.layout.tables.iter())
+        .zip(&proof.opened)
+        .zip(&proof.terminals)
+    {
+        check_constraints::<P>(table, opened, terminal, &challenges, lambda, zeta)?;
+    }
+    let rounds = opening_rounds(prepared, proof, zeta).ok_or(VerifyError::OutOfDomain)?;
+    P::pcs(profile)
+        .verify(rounds, &proof.pcs, &mut transcript.challenger)
+        .map_err(|e| VerifyError::Opening(alloc::format!("{e:?}")))?;
+
+    Ok(Verified {
+        model: prepared.model_digest(),
+        key: prepared.digest,
+        statement: digest,
+        security_bits: prepared.security.bits() as u32,
+    })
+}
+
+fn check_shape<P: Protocol>(prepared: &Prepared<P>, proof: &Proof<P>) -> Result<(), VerifyError> {
+    let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+    let tables = &prepared.layout.tables;
+    if proof.terminals.len() != tables.len() {
+        return Err(VerifyError::Shape("the list of terminals"));
+    }
+    if proof.opened.len() != tables.len() {
+        return Err(VerifyError::Shape("the list of openings"));
+    }
+    let matches = |(t, o): (&Table, &TableOpenings<_>)| o.matches(t, degree);
+    if !tables.iter().zip(&proof.opened).all(matches) {
+        return Err(VerifyError::Shape("a table's openings"));
+    }
+    Ok(())
+}
+
+/// Σ terminals − Σ 1/(own claims) = 0.
+fn check_buses<P: Protocol>(
+    prepared: &Prepared<P>,
+    statement: &Statement,
+    challenges: &Challenges<P::Challenge>,
+    terminals: &[P::Challenge],
+) -> Result<(), VerifyError> {
+    let mut sum: P::Challenge = terminals.iter().copied().sum();
+    let claims = statement.claims::<P::Val, P::Challenge>(
+        &prepared.key.graph,
+        &challenges.sigma_powers,
+        challenges.rho(),
+    );
+    for claim in claims {
+        let entries = [
+            Element::Base(P::Challenge::from_u8(claim.kind as u8)),
+            Element::Base(P::Challenge::from_u64(claim.tensor as u64)),
+            Element::Ext(claim.value),
+        ];
+        let d: P::Challenge = challenges.denominator(P::Challenge::ONE, Bus::Claim, &entries);
+        sum -= d.try_inverse().ok_or(VerifyError::Claim)?;
+    }
+    if sum.is_zero() {
+        Ok(())
+    } else {
+        Err(VerifyError::Buses)
+    }
+}
+
+/// The folded constraints at ζ equal Z_H(ζ)·Q(ζ).
+fn check_constraints<P: Protocol>(
+    table: &Table,
+    opened: &TableOpenings<P::Challenge>,
+    terminal: P::Challenge,
+    challenges: &Challenges<P::Challenge>,
+    lambda: P::Challenge,
+    zeta: P::Challenge,
+) -> Result<(), VerifyError> {
+    let projection = recombine::<P>(&opened.projection);
+    let projection_next = recombine::<P>(&opened.projection_next);
+    let lookup = recombine::<P>(&opened.lookup);
+    let lookup_next = recombine::<P>(&opened.lookup_next);
+    let form = table.chip.weight_form(challenges).map(|coefficients| {
+        let terms = coefficients.iter().zip(&opened.weight);
+        terms.map(|(&c, &w)| c * w).sum()
+    });
+    let row = Row {
+        fixed: &opened.fixed,
+        weight: &opened.weight,
+        main: &opened.main,
+        form,
+        projection: &projection,
+        projection_next: &projection_next,
+    };
+    let columns = LookupRow {
+        local: &lookup,
+        next: &lookup_next,
+        terminal,
+    };
+    let folder = ConstraintFolder::new(row, columns, challenges, lambda);
+    let mut folder = Over::<_, P::Val>::new(folder);
+    table.chip.eval(&mut folder);
+    let folded = folder.into_inner().finish();
+
+    let zeta_n = zeta.exp_power_of_2(table.log_height);
+    let chunks = recombine::<P>(&opened.quotient);
+    // Q(ζ) = Σ_i ζ^(i·n)·Q_i(ζ)
+    let quotient: P::Challenge = zeta_n
+        .powers()
+        .take(QUOTIENT_CHUNKS)
+        .zip(chunks)
+        .map(|(power, chunk)| power * chunk)
+        .sum();
+    if folded == (zeta_n - P::Challenge::ONE) * quotient {
+        Ok(())
+    } else {
+        let chip = table.chip.name();
+        Err(VerifyError::Constraints { chip })
+    }
+}
+
+/// Extension columns from the opened values of their base columns.
+fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
+    let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+    base.chunks_exact(degree)
+        .map(|coefficients| {
+            coefficients
+                .iter()
+                .enumerate()
+                .filter_map(|(i, &c)| {
+                    <P::Challenge as BasedVectorSpace<P::Val>>::ith_basis_element(i).map(|b| b * c)
+                })
+                .sum()
+        })
+        .collect()
+}
+
+type Rounds<P> = Vec<
+    CommitmentOpening<
+        <P as Protocol>::Challenge,
+        Commitment<P>,
+        TwoAdicMultiplicativeCoset<<P as Protocol>::Val>,
+    >,
+>;
+
+/// All commitments with the points they are opened at: F, W, M at ζ; P, L at ζ and ω·ζ; Q at ζ.
+fn opening_rounds<P: Protocol>(
+    prepared: &Prepared<P>,
+    proof: &Proof<P>,
+    zeta: P::Challenge,
+) -> Option<Rounds<P>> {
+    let tables = &prepared.layout.tables;
+    let round = |commitment: &Commitment<P>,
+                 values: &dyn Fn(&TableOpenings<P::Challenge>) -> Vec<Vec<P::Challenge>>|
+     -> Option<CommitmentOpening<_, _, _>> {
+        let mut matrices = Vec::new();
+        for (table, opened) in tables.iter().zip(&proof.opened) {
+            let next = zeta * P::Val::two_adic_generator(table.log_height);
+            let values = values(opened);
+            if values.iter().all(Vec::is_empty) {
+                continue;
+            }
+            let points = [zeta, next]
+                .into_iter()
+                .zip(values)
+                .map(|(point, values)| PointOpening { point, values })
+                .collect();
+            let domain = TwoAdicMultiplicativeCoset::new(P::Val::ONE, table.log_height)?;
+            matrices.push(MatrixOpening { domain, points });
+        }
+        Some(CommitmentOpening {
+            commitment: commitment.clone(),
+            matrices,
+        })
+    };
+    let key = &prepared.key;
+    [
+        round(&key.fixed, &|o| vec![o.fixed.clone()]),
+        round(&key.weights, &|o| vec![o.weight.clone()]),
+        round(&proof.main, &|o| vec![o.main.clone()]),
+        round(&proof.projection, &|o| {
+            vec![o.projection.clone(), o.projection_next.clone()]
+        }),
+        round(&proof.lookup, &|o| {
+            vec![o.lookup.clone(), o.lookup_next.clone()]
+        }),
+        round(&proof.quotient, &|o| vec![o.quotient.clone()]),
+    ]
+    .into_iter()
+    .collect()
+}
