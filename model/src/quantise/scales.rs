@@ -1,0 +1,192 @@
+//! Power-of-two scales: how many fractional bits a tensor gets.
+
+use air::graph::{Activation, Encoding, Function, MAX_FRAC_BITS, Range};
+
+use super::QuantOptions;
+use super::calibrate::{Calibration, Stats};
+use crate::float::Affine;
+
+/// Room above the largest calibrated value of a hidden tensor.
+const HEADROOM: f64 = 1.25;
+/// Room above the largest calibrated value of an output.
+const OUTPUT_HEADROOM: f64 = 1.25;
+/// How many standard deviations of a scaled feature its encoding covers at least.
+const DEVIATIONS: f64 = 12.0;
+
+/// Widths of one layer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LayerBits {
+    /// Bits of the activation's argument and result.
+    pub bits: u32,
+    /// Room above the calibrated range.
+    pub headroom: f64,
+}
+
+/// The widths of a layer. Linear outputs get one bit more: nothing downstream averages their
+/// rounding, and the headroom costs up to one.
+pub(super) fn layer_bits(
+    activation: Function,
+    is_output: bool,
+    options: &QuantOptions,
+) -> LayerBits {
+    if !is_output {
+        return LayerBits {
+            bits: options.bits,
+            headroom: HEADROOM,
+        };
+    }
+    let linear = options.output_bits.unwrap_or((options.bits + 1).min(16));
+    LayerBits {
+        bits: match activation {
+            Function::Identity | Function::Relu => linear,
+            Function::Sigmoid | Function::Tanh => options.bits,
+        },
+        headroom: OUTPUT_HEADROOM,
+    }
+}
+
+/// How an input is to be encoded.
+pub(super) struct InputPlan {
+    pub encoding: Encoding,
+    pub range: Range,
+    pub reason: String,
+}
+
+/// Encodes input `index`.
+pub(super) fn input(
+    calibration: &Calibration,
+    index: usize,
+    scaler: Option<&Affine>,
+    options: &QuantOptions,
+) -> InputPlan {
+    match scaler {
+        Some(scaler) if !scaler.is_uniform() => {
+            tabular(&calibration.features[index], scaler, options)
+        }
+        _ => uniform(&calibration.tensors[index], options.bits),
+    }
+}
+
+/// One scale for the whole tensor. Rounding a value just beyond the largest integer down to it
+/// costs no more than a coarser grid would everywhere, so half a step of saturation is allowed.
+fn uniform(stats: &Stats, bits: u32) -> InputPlan {
+    let signed = stats.min < 0.0;
+    let range = if signed {
+        Range::signed(bits)
+    } else {
+        Range::unsigned(bits)
+    };
+    let covered = f64::from(range.hi) + 1.0;
+    let frac_bits = frac_bits_for(stats.max_abs(), covered);
+    let sign = if signed { "signed" } else { "never negative" };
+    InputPlan {
+        encoding: Encoding::Uniform { frac_bits },
+        range,
+        reason: format!("{sign}, covers ±{:.4}", covered * exp2(-frac_bits)),
+    }
+}
+
+/// A scale and a zero point for each feature, from the model's own scaler and the data.
+fn tabular(features: &[(f64, f64)], scaler: &Affine, options: &QuantOptions) -> InputPlan {
+    let bits = options.tabular_bits.unwrap_or((options.bits + 2).min(16));
+    let range = Range::unsigned(bits);
+    let one = |(f, &(lo, hi)): (usize, &(f64, f64))| {
+        let (a, c) = (scaler.scale[f], scaler.offset[f]);
+        let (lo, hi) = if a == 0.0 {
+            (lo, hi)
+        } else {
+            let (mean, width) = (-c / a, DEVIATIONS / a.abs());
+            (lo.min(mean - width), hi.max(mean + width))
+        };
+        let frac_bits = frac_bits_for(hi - lo, f64::from(range.hi));
+        let limit = f64::from(1 << 30);
+        let middle = (lo + hi) / 2.0 * exp2(frac_bits) - f64::from(range.hi) / 2.0;
+        (frac_bits, middle.round().clamp(-limit, limit) as i32)
+    };
+    let (frac_bits, zero_point) = features.iter().enumerate().map(one).unzip();
+    InputPlan {
+        encoding: Encoding::PerFeature {
+            frac_bits,
+            zero_point,
+        },
+        range,
+        reason: format!("own scale per feature: its scaler's mean ± {DEVIATIONS} deviations"),
+    }
+}
+
+/// The activation of a layer: function, domain and image. `reach` is the largest absolute value
+/// any input can cause, beyond which no range needs to go.
+pub(super) fn activation(
+    function: Function,
+    pre: &Stats,
+    reach: f64,
+    width: LayerBits,
+) -> (Activation, String) {
+    let LayerBits { bits, headroom } = width;
+    let signed = Range::signed(bits);
+    match function {
+        Function::Relu => {
+            let range = Range::unsigned(bits);
+            let top = (pre.max.max(0.0) * headroom).min(reach);
+            let frac = frac_bits_for(top, f64::from(range.hi) + 0.5);
+            let activation = Activation {
+                function,
+                ..Activation::identity(range, frac)
+            };
+            let reason = format!("covers {:.4}; below 0 saturates", covered(range, frac));
+            (activation, reason)
+        }
+        Function::Identity => {
+            let top = (pre.max_abs() * headroom).min(reach);
+            let frac = frac_bits_for(top, f64::from(signed.hi) + 0.5);
+            let reason = format!("covers ±{:.4}", covered(signed, frac));
+            (Activation::identity(signed, frac), reason)
+        }
+        Function::Sigmoid | Function::Tanh => {
+            // Beyond this argument the result rounds to its limit: σ(x) > 1 − e^−x, and
+            // tanh(x) = 2σ(2x) − 1.
+            let limit = f64::from(bits + 1) * core::f64::consts::LN_2;
+            let (image, out_frac_bits, limit) = match function {
+                Function::Sigmoid => (Range::unsigned(bits), bits as i16, limit),
+                _ => (signed, bits as i16 - 1, limit / 2.0),
+            };
+            // Twice what was seen: saturating a squashing function early is a large error.
+            let top = (2.0 * pre.max_abs()).max(1.0).min(reach).min(limit);
+            // Reaching 7/8 of the limit loses less than the next coarser grid would.
+            let frac = frac_bits_for(top * 0.875, f64::from(signed.hi) + 0.5);
+            let activation = Activation {
+                function,
+                in_frac_bits: frac,
+                out_frac_bits,
+                domain: signed,
+                image,
+            };
+            let reason = format!("argument covers ±{:.4}", covered(signed, frac));
+            (activation, reason)
+        }
+    }
+}
+
+/// The most fractional bits with `magnitude · 2^bits ≤ limit`.
+fn frac_bits_for(magnitude: f64, limit: f64) -> i16 {
+    if magnitude <= 0.0 || !magnitude.is_finite() {
+        return 0;
+    }
+    let exact = (limit / magnitude).log2().floor();
+    let max = f64::from(MAX_FRAC_BITS);
+    let mut bits = exact.clamp(-max, max) as i16;
+    // The logarithm may be off by a rounding.
+    while bits > -MAX_FRAC_BITS && magnitude * exp2(bits) > limit {
+        bits -= 1;
+    }
+    bits
+}
+
+fn covered(range: Range, frac_bits: i16) -> f64 {
+    f64::from(range.hi) * exp2(-frac_bits)
+}
+
+/// `2^bits`.
+pub(super) fn exp2(bits: i16) -> f64 {
+    f64::from(bits).exp2()
+}

@@ -1,0 +1,72 @@
+//! Import and quantisation of real models: the float graph equals the reference outputs, and the
+//! integers stay within the promised error.
+
+mod support;
+
+use model::accuracy::measure;
+use model::{QuantOptions, quantise};
+
+/// Promised for the default number of bits.
+const MAX_RELATIVE_ERROR: f64 = 0.003;
+const MIN_AGREEMENT: f64 = 0.995;
+
+#[test]
+fn float_runs_match_references() {
+    for case in support::dense_models() {
+        let expected = case.reference_outputs();
+        let samples = case.reference_samples();
+        let ours: Vec<f32> = samples
+            .iter()
+            .flat_map(|s| case.graph.evaluate(s).unwrap().concat())
+            .collect();
+        let original: Vec<f32> = samples
+            .iter()
+            .flat_map(|s| case.runner.run(s).unwrap().concat())
+            .collect();
+        let scale = expected.iter().fold(0f64, |m, x| m.max(x.abs()));
+        for got in [ours, original] {
+            assert_eq!(got.len(), expected.len(), "{}", case.name);
+            for (got, expected) in got.iter().zip(&expected) {
+                let error = (f64::from(*got) - expected).abs();
+                assert!(error <= 2e-5 * scale, "{}: {got} {expected}", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn quantised_models_meet_the_error_target() {
+    let mut failures = Vec::new();
+    for case in support::dense_models() {
+        let references = case.reference_samples();
+        let evaluation = case.evaluation_samples();
+        let calibration = evaluation.as_ref().unwrap_or(&references);
+        // Calibrate on few samples, as users do.
+        let calibration = &calibration[..calibration.len().min(64)];
+        let options = QuantOptions::default();
+        let (model, report) = quantise(&case.graph, Some(calibration), &options).unwrap();
+        for row in &report.inputs {
+            println!(
+                "  {} {:?} {:?} {}",
+                row.tensor, row.calibrated, row.range, row.reason
+            );
+        }
+        for row in &report.layers {
+            println!("  {row:?}");
+        }
+        let close = measure(&model, &case.runner, &references, None).unwrap();
+        println!("{} refs: {close:?}", case.name);
+        if close.max_relative_error > MAX_RELATIVE_ERROR {
+            failures.push(format!("{}: {close:?}", case.name));
+        }
+        if let Some(evaluation) = evaluation {
+            let labels = case.data.labels();
+            let wide = measure(&model, &case.runner, &evaluation, labels.as_deref()).unwrap();
+            println!("{} eval: {wide:?}", case.name);
+            if wide.agreement < MIN_AGREEMENT {
+                failures.push(format!("{}: {wide:?}", case.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
