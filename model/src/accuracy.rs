@@ -6,12 +6,13 @@
 //! graph a feature after the other.
 
 use air::graph::{EvalError, Function, Graph, Model, TensorId, evaluate};
+use serde::Serialize;
 
 use crate::float::apply_post;
 use crate::{FloatRunner, ImportError, Sample};
 
 /// How far a quantised model is from its reference.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Accuracy {
     /// Samples compared.
     pub samples: usize,

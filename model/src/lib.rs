@@ -17,6 +17,25 @@
 //! - [`data`] reads users' samples.
 //!
 //! Three types to know: [`FloatGraph`], [`QuantOptions`] and [`QuantReport`].
+//!
+//! ```
+//! use model::data::{DataFile, float_inputs};
+//! use model::{ImportOptions, QuantOptions, accuracy, import_with_reference, quantise};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/models/adult-income-mlp");
+//! let bytes = std::fs::read(format!("{folder}/model.onnx"))?;
+//! let (graph, reference) = import_with_reference(&bytes, &ImportOptions::default())?;
+//!
+//! let samples = DataFile::read(format!("{folder}/refs.npz"))?.samples(&float_inputs(&graph))?;
+//! let (model, report) = quantise(&graph, Some(&samples), &QuantOptions::default())?;
+//! assert!(report.warnings.is_empty());
+//!
+//! let accuracy = accuracy::measure(&model, &reference, &samples, None)?;
+//! assert!(accuracy.max_relative_error < 0.003);
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +48,9 @@ pub mod quantise;
 pub use self::float::{
     Affine, FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode, Linear, Trace,
 };
-pub use self::import::{FloatRunner, ImportError, ImportOptions, import_bytes, import_path};
+pub use self::import::{
+    FloatRunner, ImportError, ImportOptions, import_bytes, import_path, import_with_reference,
+};
 pub use self::quantise::{QuantError, QuantOptions, QuantReport, quantise};
 
 /// Order of the field the proofs live in (BabyBear): the modulus of every no-wrap bound.

@@ -70,3 +70,34 @@ fn quantised_models_meet_the_error_target() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
+
+/// Without data the ranges are guesses, and still no decision is lost on these models.
+#[test]
+fn synthetic_calibration_keeps_decisions() {
+    for case in support::bundled() {
+        let (model, report) = quantise(&case.graph, None, &QuantOptions::default()).unwrap();
+        assert_eq!(report.warnings.len(), 1);
+        let samples = case.evaluation_samples().unwrap();
+        let result = measure(&model, &case.runner, &samples, None).unwrap();
+        println!("{} synthetic: {result:?}", case.name);
+        assert!(result.agreement >= 0.98, "{}: {result:?}", case.name);
+    }
+}
+
+/// More bits never make a model unusable, and 8 are enough to decide.
+#[test]
+fn every_width_quantises() {
+    for case in support::bundled() {
+        let samples = case.evaluation_samples().unwrap();
+        for bits in 8..=16 {
+            let options = QuantOptions {
+                bits,
+                ..QuantOptions::default()
+            };
+            let (model, _) = quantise(&case.graph, Some(&samples[..64]), &options).unwrap();
+            let result = measure(&model, &case.runner, &samples, None).unwrap();
+            println!("{} {bits}: {:.6}", case.name, result.max_relative_error);
+            assert!(result.agreement >= 0.98, "{} {bits}: {result:?}", case.name);
+        }
+    }
+}

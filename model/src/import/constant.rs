@@ -1,12 +1,10 @@
-//! Stored tensors: checked once, decoded where they are used, folded by the ONNX library.
+//! Stored tensors: checked once, decoded where they are used.
 
+use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
-use tract_onnx::prelude::{DatumType, Framework, InferenceModelExt, Tensor, f16, tvec};
-use tract_onnx::tract_core::model::IntoRunnable;
+use tract_onnx::prelude::f16;
 
 use super::error::ImportError;
-use super::guard::guarded;
 
 /// Largest number of elements of one tensor, stored or computed.
 pub(super) const MAX_ELEMENTS: u64 = 1 << 29;
@@ -52,7 +50,7 @@ pub(crate) fn check(tensor: &TensorProto) -> Result<(), ImportError> {
     };
     let got = if tensor.raw_data.is_empty() {
         typed_len(tensor, dtype)
-    } else if tensor.raw_data.len() % width(dtype) == 0 {
+    } else if tensor.raw_data.len().is_multiple_of(width(dtype)) {
         tensor.raw_data.len() / width(dtype)
     } else {
         return fail("its data ends within an element".to_owned());
@@ -181,69 +179,4 @@ pub(super) fn from_integers(name: &str, values: &[i64]) -> TensorProto {
         int64_data: values.to_vec(),
         ..TensorProto::default()
     }
-}
-
-/// Evaluates a node all of whose inputs are constants, by handing a model of this one node to the
-/// ONNX library. The caller has bounded the size of the result.
-pub(super) fn fold(
-    node: &NodeProto,
-    inputs: Vec<TensorProto>,
-    model: &ModelProto,
-) -> Result<TensorProto, ImportError> {
-    let name = node.output.first().cloned().unwrap_or_default();
-    let graph = GraphProto {
-        node: vec![node.clone()],
-        initializer: inputs,
-        output: vec![ValueInfoProto {
-            name: name.clone(),
-            ..ValueInfoProto::default()
-        }],
-        ..GraphProto::default()
-    };
-    let single = ModelProto {
-        ir_version: model.ir_version,
-        opset_import: model.opset_import.clone(),
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
-    let run = || {
-        let model = tract_onnx::onnx().model_for_proto_model(&single)?;
-        let outputs = model.into_typed()?.into_runnable()?.run(tvec!())?;
-        to_proto(&outputs[0], &name)
-    };
-    let failed = |reason: String| ImportError::Runtime {
-        what: format!("node `{name}` ({})", node.op_type),
-        reason,
-    };
-    let folded = guarded(run)
-        .map_err(failed)?
-        .map_err(|error| failed(format!("{error:#}")))?;
-    check(&folded)?;
-    Ok(folded)
-}
-
-fn to_proto(tensor: &Tensor, name: &str) -> tract_onnx::prelude::TractResult<TensorProto> {
-    let dtype = match tensor.datum_type() {
-        DatumType::F32 => DataType::Float,
-        DatumType::F64 => DataType::Double,
-        DatumType::F16 => DataType::Float16,
-        DatumType::Bool => DataType::Bool,
-        DatumType::I32 => DataType::Int32,
-        DatumType::I8 => DataType::Int8,
-        DatumType::U8 => DataType::Uint8,
-        _ => DataType::Int64,
-    };
-    let wide = if dtype == DataType::Int64 {
-        tensor.cast_to::<i64>()?
-    } else {
-        std::borrow::Cow::Borrowed(tensor)
-    };
-    let mut proto = TensorProto {
-        name: name.to_owned(),
-        dims: tensor.shape().iter().map(|&d| d as i64).collect(),
-        data_type: dtype as i32,
-        ..TensorProto::default()
-    };
-    proto.raw_data = wide.try_as_plain_ram()?.as_bytes().to_vec();
-    Ok(proto)
 }

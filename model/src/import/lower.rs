@@ -9,7 +9,7 @@ use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
 use super::error::ImportError;
 use super::variable::{Pending, Variable, composes};
-use super::{constant, ops, proto, registry};
+use super::{ops, proto, registry};
 use crate::float::{
     Affine, FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode, Linear,
 };
@@ -28,7 +28,7 @@ enum Value {
 
 /// The state of the walk.
 pub(super) struct Lowering<'a> {
-    model: &'a ModelProto,
+    pub(super) model: &'a ModelProto,
     /// Version of the standard operator set.
     pub(super) opset: i64,
     values: HashMap<String, Value>,
@@ -150,45 +150,6 @@ impl<'a> Lowering<'a> {
         };
         self.values.insert(output.clone(), value);
         Ok(())
-    }
-
-    fn fold(&self, node: &NodeProto) -> Result<TensorProto, ImportError> {
-        let mut inputs: Vec<TensorProto> = Vec::new();
-        for name in node.input.iter().filter(|name| !name.is_empty()) {
-            let tensor = self.constant(node, name)?;
-            if !inputs.iter().any(|t| &t.name == name) {
-                let mut tensor = TensorProto::clone(&tensor);
-                tensor.name.clone_from(name);
-                inputs.push(tensor);
-            }
-        }
-        if let Some(value) = node.attribute.iter().find_map(|a| a.t.as_ref()) {
-            constant::check(value)?;
-            if node.op_type == "Constant" {
-                return Ok(value.clone());
-            }
-        }
-        let shape = match node.op_type.as_str() {
-            "ConstantOfShape" => inputs.first(),
-            "Expand" => inputs.get(1),
-            _ => None,
-        };
-        if let Some(shape) = shape {
-            let dims = constant::integers(shape).unwrap_or_default();
-            constant::checked_elements(&dims)
-                .ok_or_else(|| unsupported(node, format!("the shape {dims:?} is not usable")))?;
-        }
-        if let [a, b] = inputs.as_slice() {
-            // Broadcasting multiplies extents at worst.
-            let elements = |t: &TensorProto| t.dims.iter().product::<i64>();
-            if constant::checked_elements(&[elements(a), elements(b)]).is_none()
-                && node.op_type != "MatMul"
-                && a.dims != b.dims
-            {
-                return Err(unsupported(node, "its constants are too large to fold"));
-            }
-        }
-        constant::fold(node, inputs, self.model)
     }
 
     /// The constant of this name.

@@ -16,6 +16,7 @@
 mod constant;
 mod elementwise;
 mod error;
+mod fold;
 mod guard;
 mod lower;
 mod ops;
@@ -56,9 +57,17 @@ pub fn import_path(
 
 /// Imports a model from the bytes of an ONNX file.
 pub fn import_bytes(bytes: &[u8], options: &ImportOptions) -> Result<FloatGraph, ImportError> {
+    Ok(import_with_reference(bytes, options)?.0)
+}
+
+/// Imports a model, and keeps the prepared ONNX file to run as its reference.
+pub fn import_with_reference(
+    bytes: &[u8],
+    options: &ImportOptions,
+) -> Result<(FloatGraph, FloatRunner), ImportError> {
     let (graph, runner) = load(bytes, options)?;
     compare(&graph, &runner)?;
-    Ok(graph)
+    Ok((graph, runner))
 }
 
 impl FloatRunner {

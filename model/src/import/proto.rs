@@ -16,7 +16,7 @@ const MIN_OPSET: i64 = 7;
 /// Newest operator set whose changes to the supported operators have been read.
 const MAX_OPSET: i64 = 24;
 /// Largest number of nodes of one file.
-const MAX_NODES: usize = 1 << 16;
+const MAX_NODES: usize = 1 << 14;
 /// Largest number of elements of one input.
 const MAX_INPUT_ELEMENTS: usize = 1 << 26;
 

@@ -3,8 +3,10 @@
 //! The importer refuses every operator and every attribute that is not listed here, so the table
 //! is both documentation and gate.
 
+use serde::Serialize;
+
 /// How an operator is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Status {
     /// Proved: it becomes, or is folded into, a layer.
     Proved,
@@ -29,7 +31,7 @@ impl Status {
 }
 
 /// What is known about an operator of the standard ONNX domain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct OperatorInfo {
     /// ONNX name.
     pub name: &'static str,

@@ -153,7 +153,7 @@ pub fn synthetic_samples(graph: &FloatGraph, count: usize, seed: u64) -> Vec<Sam
                             ((z - c) / a) as f32
                         }
                     }
-                    None if index % 2 == 0 => rng.uniform() as f32,
+                    None if index.is_multiple_of(2) => rng.uniform() as f32,
                     None => rng.normal() as f32,
                 })
                 .collect()

@@ -17,11 +17,11 @@ const MAX_FACTOR: f64 = 1024.0;
 /// largest calibrated value of every feature of every layer's output.
 pub(super) fn equalise(graph: &FloatGraph, maxima: &[Vec<f64>]) -> FloatGraph {
     let mut graph = graph.clone();
-    for i in 0..graph.layers.len() {
+    for (i, maxima) in maxima.iter().enumerate() {
         let output = graph.layers[i].output;
         let reader = graph.layers.iter().position(|l| l.input == output);
         if let (Some(reader), Function::Relu) = (reader, graph.layers[i].activation) {
-            let factors = factors(&graph.layers[i], &maxima[i]);
+            let factors = factors(&graph.layers[i], maxima);
             scale_columns(&mut graph.layers[i], &factors);
             scale_rows(&mut graph.layers[reader], &factors);
         }

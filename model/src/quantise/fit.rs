@@ -114,8 +114,8 @@ impl Effective {
             .fold(0.0, |m, b| f64::max(m, b.0.abs().max(b.1.abs())));
         let mean_square = match &input.encoding {
             Encoding::Uniform { frac_bits } => stats.mean_square * exp2(2 * frac_bits),
-            // Around the middle of the range, with an eighth of it as deviation.
-            Encoding::PerFeature { .. } => (hi / 2.0).powi(2) + (hi / 8.0).powi(2),
+            // Around zero, with a twelfth of the range as deviation or a little more.
+            Encoding::PerFeature { .. } => (hi / 8.0).powi(2),
         };
         Self {
             values,

@@ -31,6 +31,9 @@ pub use self::report::{InputReport, LayerReport, QuantReport};
 use crate::float::{FloatGraph, FloatTensor, ShapeError};
 use crate::{FIELD_MODULUS, Sample};
 
+/// Weights of fewer bits than this are worth a warning.
+const COARSE_WEIGHT_BITS: u32 = 11;
+
 /// How to quantise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuantOptions {
@@ -135,10 +138,25 @@ pub fn quantise(
     let equal = equalise::equalise(graph, &seen.layer_maxima(graph.inputs));
     let calibration = calibrate(&equal, samples)?;
     let model = build(&equal, &calibration, options, &mut report)?;
+    warn_of_coarse_weights(options, &mut report);
     model
         .validate(FIELD_MODULUS)
         .map_err(|source| unsound(graph, source))?;
     Ok((model, report))
+}
+
+/// Accumulators have a fixed number of bits: what activations take, weights lack.
+fn warn_of_coarse_weights(options: &QuantOptions, report: &mut QuantReport) {
+    let coarse = |l: &&LayerReport| (2..COARSE_WEIGHT_BITS).contains(&l.weight_bits);
+    if options.bits > QuantOptions::default().bits
+        && let Some(layer) = report.layers.iter().find(coarse)
+    {
+        report.warnings.push(format!(
+            "{} bits of activations leave {} bits for the weights of `{}`: \
+             fewer bits may be more accurate",
+            options.bits, layer.weight_bits, layer.tensor
+        ));
+    }
 }
 
 fn check_options(options: &QuantOptions) -> Result<(), QuantError> {

@@ -1,9 +1,10 @@
 //! What was decided, and why, for people to read.
 
 use air::graph::{Encoding, Range};
+use serde::Serialize;
 
 /// One row for every input and layer, and what to be wary of.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct QuantReport {
     /// How many samples the ranges come from.
     pub calibration_samples: usize,
@@ -16,7 +17,7 @@ pub struct QuantReport {
 }
 
 /// How an input is encoded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InputReport {
     /// Name of the tensor.
     pub tensor: String,
@@ -31,7 +32,7 @@ pub struct InputReport {
 }
 
 /// How a layer is quantised.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerReport {
     /// Name of the output tensor.
     pub tensor: String,

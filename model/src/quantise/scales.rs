@@ -86,10 +86,11 @@ fn uniform(stats: &Stats, bits: u32) -> InputPlan {
     }
 }
 
-/// A scale and a zero point for each feature, from the model's own scaler and the data.
+/// A scale and a zero point for each feature, from the model's own scaler and the data. The zero
+/// point is the middle, so that typical integers, and what rounded weights do to them, are small.
 fn tabular(features: &[(f64, f64)], scaler: &Affine, options: &QuantOptions) -> InputPlan {
     let bits = options.tabular_bits.unwrap_or((options.bits + 2).min(16));
-    let range = Range::unsigned(bits);
+    let range = Range::signed(bits);
     let one = |(f, &(lo, hi)): (usize, &(f64, f64))| {
         let (a, c) = (scaler.scale[f], scaler.offset[f]);
         let (lo, hi) = if a == 0.0 {
@@ -98,9 +99,9 @@ fn tabular(features: &[(f64, f64)], scaler: &Affine, options: &QuantOptions) -> 
             let (mean, width) = (-c / a, DEVIATIONS / a.abs());
             (lo.min(mean - width), hi.max(mean + width))
         };
-        let frac_bits = frac_bits_for(hi - lo, f64::from(range.hi));
+        let frac_bits = frac_bits_for((hi - lo) / 2.0, f64::from(range.hi));
         let limit = f64::from(1 << 30);
-        let middle = (lo + hi) / 2.0 * exp2(frac_bits) - f64::from(range.hi) / 2.0;
+        let middle = (lo + hi) / 2.0 * exp2(frac_bits);
         (frac_bits, middle.round().clamp(-limit, limit) as i32)
     };
     let (frac_bits, zero_point) = features.iter().enumerate().map(one).unzip();
