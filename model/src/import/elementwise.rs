@@ -4,9 +4,9 @@ use tract_onnx::pb::{NodeProto, TensorProto};
 
 use super::constant;
 use super::error::ImportError;
-use super::lower::{Lowering, affine, note, unsupported};
+use super::lower::{Lowering, note, unsupported};
 use super::ops::{float, input, int};
-use super::variable::Variable;
+use super::variable::{Variable, affine};
 
 /// `Add`, `Sub`, `Mul`, `Div` with one constant side.
 pub(super) fn arithmetic(

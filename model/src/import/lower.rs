@@ -8,11 +8,9 @@ use air::graph::{Function, MAX_EXTENT, MAX_LAYERS, PostOp};
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
 use super::error::ImportError;
-use super::variable::{Pending, Variable, composes};
+use super::variable::{Pending, Variable, composes, identity};
 use super::{ops, proto, registry};
-use crate::float::{
-    Affine, FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode, Linear,
-};
+use crate::float::{FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode, Linear};
 
 /// Widest tensor an affine map without a neighbour may become a matrix for.
 const MAX_DIAGONAL: usize = 4096;
@@ -380,24 +378,4 @@ impl<'a> Lowering<'a> {
 pub(super) fn note(node: &NodeProto, variable: &mut Variable) {
     let entry = (proto::node_name(node), node.op_type.clone());
     variable.nodes.push(entry);
-}
-
-fn identity(features: usize) -> Linear {
-    let mut weights = vec![0.0; features * features];
-    weights
-        .iter_mut()
-        .step_by(features + 1)
-        .for_each(|w| *w = 1.0);
-    Linear {
-        inputs: features,
-        outputs: features,
-        weights,
-        bias: vec![0.0; features],
-    }
-}
-
-/// An affine map that treats every feature alike.
-pub(super) fn affine(features: usize, f: impl Fn(usize) -> (f64, f64)) -> Affine {
-    let (scale, offset) = (0..features).map(f).unzip();
-    Affine { scale, offset }
 }

@@ -132,3 +132,24 @@ fn compose(first: &Linear, second: &Linear) -> Linear {
         bias: apply(&first.bias, &second.bias),
     }
 }
+
+/// The map that does nothing, as a matrix.
+pub(super) fn identity(features: usize) -> Linear {
+    let mut weights = vec![0.0; features * features];
+    weights
+        .iter_mut()
+        .step_by(features + 1)
+        .for_each(|w| *w = 1.0);
+    Linear {
+        inputs: features,
+        outputs: features,
+        weights,
+        bias: vec![0.0; features],
+    }
+}
+
+/// An affine map that treats every feature alike.
+pub(super) fn affine(features: usize, f: impl Fn(usize) -> (f64, f64)) -> Affine {
+    let (scale, offset) = (0..features).map(f).unzip();
+    Affine { scale, offset }
+}
