@@ -75,7 +75,7 @@ impl<P: Protocol> Transcript<P> {
 
     /// Number of absorbs before the opening, for tests that leave each out in turn.
     #[cfg(feature = "testing")]
-    pub const ABSORBS: usize = 8;
+    pub const ABSORBS: usize = 9;
 
     #[cfg_attr(
         not(feature = "testing"),

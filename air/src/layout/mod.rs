@@ -124,6 +124,12 @@ pub enum LayoutError {
         /// Its positions.
         positions: u32,
     },
+    /// A table would have no live row, hence nothing that pins its terminal.
+    #[error("the {chip} table has no rows")]
+    Empty {
+        /// The chip.
+        chip: &'static str,
+    },
     /// The messages of a proof could add up to the field's order.
     #[error("{messages} messages do not fit a field of order {modulus}")]
     TooManyMessages {
@@ -162,6 +168,10 @@ impl Layout {
             LookupContent::Range(distinct(widths.into_iter())),
             LookupContent::Functions(functions),
         ] {
+            // Without shifts or saturation nothing is range-checked by limbs.
+            if content.is_empty() {
+                continue;
+            }
             let lanes = cost::choose_table_lanes(content.len(), content.arity());
             chips.push(Chip::Lookup(LookupAir { lanes, content }));
         }
@@ -179,6 +189,11 @@ impl Layout {
                     chip: table.chip.name(),
                     log_height: table.log_height,
                 });
+            }
+            // The terminal is pinned on the last live row: without one it would be free.
+            if table.chip.rows() == 0 {
+                let chip = table.chip.name();
+                return Err(LayoutError::Empty { chip });
             }
             messages += (table.widths.messages as u64) << table.log_height;
         }
