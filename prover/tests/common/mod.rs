@@ -1,6 +1,8 @@
 //! Small random models, and one place that names the protocol under test.
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
+pub mod attack;
+
 use air::graph::{
     Activation, Encoding, Function, Graph, Layer, LinearWeights, Model, Range, Requant, Tensor,
     TensorId,
@@ -153,4 +155,37 @@ pub fn input(model: &Model, seed: u64) -> Vec<Vec<i32>> {
             .map(|_| rng.within(tensor.range.lo, tensor.range.hi))
             .collect(),
     ]
+}
+
+/// One layer of one output on inputs of four bits, with every number chosen by the caller:
+/// `acc = bias + values·x`, nothing checked beyond [`Model::validate`].
+pub fn affine(values: &[i16], bias: i32, requant: Requant) -> Model {
+    let inputs = values.len() as u32;
+    let image = requant.activation.image;
+    let frac = requant.activation.out_frac_bits;
+    let model = Model {
+        graph: Graph {
+            tensors: vec![
+                tensor("x", inputs, 1, Range::signed(4), 0),
+                tensor("y", 1, 1, image, frac),
+            ],
+            layers: vec![Layer {
+                name: "affine".into(),
+                input: TensorId(0),
+                output: TensorId(1),
+                requant,
+            }],
+            inputs: vec![TensorId(0)],
+            outputs: vec![TensorId(1)],
+            post: vec![vec![]],
+        },
+        weights: vec![LinearWeights {
+            inputs,
+            outputs: 1,
+            values: values.to_vec(),
+            bias: vec![bias],
+        }],
+    };
+    model.validate(MODULUS).expect("the test model is sound");
+    model
 }

@@ -1,0 +1,441 @@
+//! # Coherent forgeries of structure
+//!
+//! Attacks on what ties tables together: projections, LogUp, the transcript, the key. Each leaves
+//! every other argument intact. If one of them verified, a proof could be assembled from parts that
+//! do not belong together.
+
+mod common;
+
+use std::cell::RefCell;
+
+use air::chips::activation::Sink;
+use air::chips::{Air, Chip};
+use air::graph::{Function, Model};
+use common::attack::{Attack, EF, F, Lab, constraints, lane};
+use common::{P, Prover, Spec, input, mlp};
+use p3_field::{Field, PrimeCharacteristicRing};
+use p3_matrix::Matrix;
+use p3_matrix::dense::RowMajorMatrix;
+use verifier::VerifyError::{self, Buses, Opening, Pow, Shape};
+use verifier::transcript::Transcript;
+use verifier::{Profile, ProofFile, verify};
+
+fn lab() -> Lab {
+    Lab::new(&Spec {
+        positions: 2,
+        ..Spec::default()
+    })
+}
+
+/// Projection columns of an activation row.
+const H: usize = 0;
+const V: usize = 1;
+const S: usize = 2;
+const WIDTH: usize = 3;
+
+fn delta() -> EF {
+    EF::from_u32(123_456_789)
+}
+
+/// Adds δ to a projection column of the activation table on some rows.
+fn shift_column(
+    lab: &Lab,
+    column: usize,
+    rows: impl IntoIterator<Item = usize> + Clone,
+) -> VerifyError {
+    let (table, _) = lab.activation();
+    lab.refusal(Attack::on_projection(|columns, _, _| {
+        let cells = columns[table].as_mut().expect("it has projections");
+        for r in rows.clone() {
+            cells[r * WIDTH + column] += delta();
+        }
+    }))
+}
+
+#[test]
+fn rejects_shifted_accumulators() {
+    let lab = lab();
+    let (_, air) = lab.activation();
+    for block in &air.blocks {
+        let end = block.start + block.features;
+        for column in [H, S] {
+            // From some row to the row that claims the total, as if more had been added.
+            let error = shift_column(&lab, column, block.start + 2..end + 1);
+            assert_eq!(error, Buses);
+            // Inside only: every claim is right, one step and the step back are not.
+            let error = shift_column(&lab, column, block.start + 1..end - 1);
+            assert_eq!(error, constraints("activation"));
+        }
+    }
+}
+
+#[test]
+fn rejects_powers_of_rho_that_do_not_start_at_one() {
+    let lab = lab();
+    let (table, air) = lab.activation();
+    let output = air.blocks.last().expect("there is an output");
+    assert_eq!(output.sink, Sink::Output);
+    let rows = output.start..output.start + output.features;
+    // All powers scaled: the totals are scaled too, and the claim is false.
+    let scaled = lab.refusal(Attack::on_projection(|columns, _, _| {
+        let cells = columns[table].as_mut().expect("it has projections");
+        for r in rows.clone() {
+            cells[r * WIDTH + V] *= delta();
+            cells[(r + 1) * WIDTH + S] *= delta();
+        }
+    }));
+    assert_eq!(scaled, Buses);
+    // One power off, without consequence for the total.
+    let error = shift_column(&lab, V, [output.start + 1]);
+    assert_eq!(error, constraints("activation"));
+}
+
+/// The fields of a hidden tensor's rows that an attack on `v_k` needs.
+struct Hidden {
+    table: usize,
+    start: usize,
+    lanes: Vec<usize>,
+}
+
+fn hidden(lab: &Lab) -> Hidden {
+    let (table, air) = lab.activation();
+    Hidden {
+        table,
+        start: air.blocks[1].start,
+        lanes: (0..air.lanes).map(|b| lane(air, b).out).collect(),
+    }
+}
+
+impl Hidden {
+    /// `u_k = Σ_b σ^b out[k][b]`.
+    fn u(&self, main: &RowMajorMatrix<F>, k: usize, sigma: EF) -> EF {
+        let row = &main.values[(self.start + k) * main.width()..];
+        let powers = sigma.powers();
+        let terms = self.lanes.iter().zip(powers);
+        terms.map(|(&c, power)| power * row[c]).sum()
+    }
+}
+
+/// Two hidden units that are not 0 in all lanes.
+fn live_units(lab: &Lab) -> [usize; 2] {
+    let tensor = &lab.evaluation.tensors[1];
+    let positions = lab.activation().1.lanes;
+    let mut alive = (0..tensor.len() / positions).filter(|k| tensor[k * positions] != 0);
+    let next = |units: &mut dyn Iterator<Item = usize>| units.next().expect("units are alive");
+    [next(&mut alive), next(&mut alive)]
+}
+
+/// `v_i += δ`, `v_j −= δ·u_i/u_j`, with `s` following: the total stays right. When `weights` is
+/// set, the weight table's accumulators follow as well, so that the product bus balances.
+fn compensated(lab: &Lab, weights: bool) -> VerifyError {
+    let rows = hidden(lab);
+    let [i, j] = live_units(lab);
+    let captured = RefCell::new(None);
+    let weights_table = lab.table("weights");
+    let Chip::Weights(air) = &lab.layout().tables[weights_table].chip else {
+        unreachable!("the weights table is one");
+    };
+    let block = air.blocks[1];
+    let per_input = block.outputs.div_ceil(air.lanes);
+    let attack = Attack::on_main(|main, _| {
+        *captured.borrow_mut() = main[rows.table].clone();
+    })
+    .and_projection(|columns, sigma, _| {
+        let main = captured.borrow();
+        let main = main.as_ref().expect("the main phase came first");
+        let (u_i, u_j) = (rows.u(main, i, sigma), rows.u(main, j, sigma));
+        let changes = [(i, delta()), (j, -delta() * u_i * u_j.inverse())];
+        let cells = columns[rows.table].as_mut().expect("it has projections");
+        for (k, change) in changes {
+            cells[(rows.start + k) * WIDTH + V] += change;
+        }
+        for r in rows.start + i + 1..=rows.start + j {
+            cells[r * WIDTH + S] += delta() * u_i;
+        }
+        if weights {
+            let h = columns[weights_table].as_mut().expect("it has projections");
+            for (k, change) in changes {
+                h[block.start + (k + 1) * per_input - 1] += change;
+            }
+        }
+    });
+    lab.refusal(attack)
+}
+
+#[test]
+fn rejects_compensated_errors_in_folded_weights() {
+    let lab = lab();
+    assert_eq!(compensated(&lab, false), Buses);
+    assert_eq!(compensated(&lab, true), constraints("weights"));
+}
+
+#[test]
+fn rejects_terminals_moved_between_tables() {
+    let lab = lab();
+    let tables = &lab.layout().tables;
+    for i in 0..tables.len() {
+        for j in i + 1..tables.len() {
+            let error = lab.refusal(Attack::on_lookup(|_, terminals| {
+                terminals[i] += delta();
+                terminals[j] -= delta();
+            }));
+            assert_eq!(error, constraints(tables[i].chip.name()));
+        }
+    }
+    let swapped = lab.refusal(Attack::on_lookup(|_, terminals| terminals.swap(0, 1)));
+    assert_eq!(swapped, constraints(tables[0].chip.name()));
+}
+
+#[test]
+fn rejects_a_forged_fraction_that_everything_follows() {
+    // A fraction, the running sum below it and the terminal all move together; another table's
+    // terminal takes the difference. Only `pin` (or its own step) is in the way.
+    let lab = lab();
+    let tables = &lab.layout().tables;
+    for (i, table) in tables.iter().enumerate() {
+        let (width, live) = (table.widths.lookup(), table.chip.rows());
+        let other = usize::from(i == 0);
+        for start in [0, 1, live - 1] {
+            let error = lab.refusal(Attack::on_lookup(|columns, terminals| {
+                let cells = &mut columns[i];
+                if width > 1 {
+                    cells[start * width] += delta();
+                }
+                for r in start + 1..live {
+                    cells[r * width + width - 1] += delta();
+                }
+                terminals[i] += delta();
+                terminals[other] -= delta();
+            }));
+            // Tables are checked in order; both terminals are wrong.
+            let first = tables[i.min(other)].chip.name();
+            assert_eq!(
+                error,
+                constraints(first),
+                "{} row {start}",
+                table.chip.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn rejects_a_running_sum_that_does_not_start_at_zero() {
+    let lab = lab();
+    for (i, table) in lab.layout().tables.iter().enumerate() {
+        let (width, live) = (table.widths.lookup(), table.chip.rows());
+        let attack = Attack::on_lookup(|columns, terminals| {
+            for r in 0..live {
+                columns[i][r * width + width - 1] += delta();
+            }
+            terminals[i] += delta();
+        });
+        // The sum is wrong by δ, which only an honest terminal elsewhere could hide.
+        assert_eq!(lab.refusal(attack), Buses);
+        let other = if i == 0 { 3 } else { 0 };
+        let attack = Attack::on_lookup(|columns, terminals| {
+            for r in 0..live {
+                columns[i][r * width + width - 1] += delta();
+            }
+            terminals[i] += delta();
+            terminals[other] -= delta();
+        });
+        let first = lab.layout().tables[i.min(other)].chip.name();
+        assert_eq!(lab.refusal(attack), constraints(first));
+    }
+}
+
+#[test]
+fn rejects_every_forgotten_absorb() {
+    let lab = lab();
+    // What is wrong first: before α the claims, after it the constraints.
+    for n in 0..Transcript::<P>::ABSORBS {
+        let expected = if n <= 5 {
+            Buses
+        } else {
+            constraints("activation")
+        };
+        assert_eq!(lab.refusal(Attack::forgetting(n)), expected, "absorb {n}");
+    }
+}
+
+#[test]
+fn accepts_a_transcript_that_forgets_nothing() {
+    // One past the last absorb: if the transcript absorbed more than `ABSORBS` messages, the test
+    // above would leave one out, and this one would be refused.
+    lab()
+        .attempt(&mut Attack::forgetting(Transcript::<P>::ABSORBS))
+        .expect("there is no such absorb");
+}
+
+/// A proof by `model`'s prover, made to look like one for `lab`'s key as far as its maker can.
+fn impersonate(lab: &Lab, model: Model) -> VerifyError {
+    let key = lab.prover.verifying_key();
+    let x = input(&model, 101);
+    let prover = Prover::new(model, &key.profile).expect("the other model sets up");
+    let evaluation = prover.evaluate(&x).expect("the other model evaluates");
+    let mut attack = Attack::impersonating(key.digest);
+    let file = prover
+        .prove_as(&evaluation, &mut attack)
+        .expect("it proves");
+    verify(key, &file.statement, &file.proof).expect_err("a proof for another model")
+}
+
+#[test]
+fn rejects_proofs_of_models_that_differ_in_one_number() {
+    // A model with room for one more bit of shift, in the same columns.
+    let mut base = mlp(&Spec {
+        positions: 2,
+        ..Spec::default()
+    });
+    let requant = &mut base.graph.layers[1].requant;
+    (requant.shift, requant.excess_bits) = (requant.shift - 1, requant.excess_bits + 1);
+    let lab = Lab::of(base.clone(), &input(&base, 101));
+
+    let mut bias = base.clone();
+    bias.weights[1].bias[2] += 1;
+    let mut weight = base.clone();
+    weight.weights[0].values[5] += 1;
+    let mut shift = base.clone();
+    shift.graph.layers[1].requant.shift += 1;
+    let mut activation = base.clone();
+    activation.graph.layers[1].requant.activation.function = Function::Tanh;
+    for model in [bias, weight, shift, activation] {
+        model
+            .validate(common::MODULUS)
+            .expect("the other model is sound");
+        // Every equation holds, in polynomials that are not the key's.
+        let error = impersonate(&lab, model);
+        assert!(matches!(error, Opening(_)), "{error}");
+    }
+}
+
+#[test]
+fn rejects_proofs_of_other_shapes() {
+    let lab = lab();
+    let spec = |widths, positions| Spec {
+        widths,
+        positions,
+        ..Spec::default()
+    };
+    // As many positions, other heights; other positions; another number of layers.
+    let error = impersonate(&lab, mlp(&spec(&[12, 9, 4, 4], 2)));
+    assert!(
+        matches!(
+            error,
+            VerifyError::Statement(_) | Shape(_) | Buses | VerifyError::Constraints { .. }
+        ),
+        "{error}"
+    );
+    let error = impersonate(&lab, mlp(&spec(&[12, 9, 4], 3)));
+    assert!(matches!(error, VerifyError::Statement(_)), "{error}");
+    let error = impersonate(&lab, mlp(&spec(&[12, 90, 4], 2)));
+    assert!(
+        matches!(error, Shape(_) | VerifyError::Constraints { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn rejects_proofs_for_another_key_input_or_output() {
+    let lab = lab();
+    let file = lab.forge(&mut Attack::default());
+    let key = lab.prover.verifying_key();
+
+    // Another key, without pretence.
+    let other = Lab::new(&Spec {
+        positions: 2,
+        seed: 2,
+        ..Spec::default()
+    });
+    let key2 = other.prover.verifying_key();
+    assert_eq!(verify(key2, &file.statement, &file.proof), Err(Buses));
+
+    // Another statement.
+    let mut input = file.statement.clone();
+    input.inputs[0][0] ^= 1;
+    assert_eq!(verify(key, &input, &file.proof), Err(Buses));
+    let mut output = file.statement.clone();
+    output.outputs[0][0] ^= 1;
+    assert_eq!(verify(key, &output, &file.proof), Err(Buses));
+}
+
+fn proof_under(profile: &Profile) -> (Prover, ProofFile<P>) {
+    let model = mlp(&Spec::default());
+    let x = input(&model, 7);
+    let prover = Prover::new(model, profile).expect("the model sets up");
+    let evaluation = prover.evaluate(&x).expect("the model evaluates");
+    let file = prover.prove(&evaluation).expect("the prover finishes");
+    verify(prover.verifying_key(), &file.statement, &file.proof).expect("it verifies");
+    (prover, file)
+}
+
+#[test]
+fn rejects_a_proof_under_another_profile() {
+    let (_, file) = proof_under(&Profile::LATENCY);
+    let model = mlp(&Spec::default());
+    for profile in [Profile::COMPACT, Profile::THROUGHPUT] {
+        let prover = Prover::new(model.clone(), &profile).expect("the model sets up");
+        let key = prover.verifying_key();
+        assert_eq!(verify(key, &file.statement, &file.proof), Err(Buses));
+    }
+    // With the other key's digest the claims still do not match: the profile is absorbed as well.
+    let prover = Prover::new(model, &Profile::COMPACT).expect("the model sets up");
+    let lab = Lab::new(&Spec::default());
+    let digest = prover.verifying_key().digest;
+    let file = lab.forge(&mut Attack::impersonating(digest));
+    let error = verify(prover.verifying_key(), &file.statement, &file.proof);
+    assert_eq!(error, Err(Buses));
+}
+
+#[test]
+fn rejects_changed_grinding_witnesses() {
+    for profile in [Profile::LATENCY, Profile::P128] {
+        let (prover, file) = proof_under(&profile);
+        let refused = |change: &dyn Fn(&mut verifier::Proof<P>)| {
+            let mut proof = file.proof.clone();
+            change(&mut proof);
+            verify(prover.verifying_key(), &file.statement, &proof).expect_err("another witness")
+        };
+        // Without grinding only 0 is accepted; with it, a neighbour is a new and worthless draw.
+        let error = refused(&|proof| proof.lookup_pow += F::ONE);
+        assert!(
+            matches!(error, Pow("the lookup challenges") | Buses),
+            "{error}"
+        );
+        let error = refused(&|proof| proof.ood_pow += F::ONE);
+        assert!(
+            matches!(
+                error,
+                Pow("the out-of-domain point") | VerifyError::Constraints { .. }
+            ),
+            "{error}"
+        );
+        let openings: [&dyn Fn(&mut verifier::Proof<P>); 3] = [
+            &|proof| proof.pcs.batch_pow_witness += F::ONE,
+            &|proof| proof.pcs.commit_pow_witnesses[0] += F::ONE,
+            &|proof| proof.pcs.query_pow_witness += F::ONE,
+        ];
+        for change in openings {
+            assert!(matches!(refused(change), Opening(_)));
+        }
+    }
+}
+
+#[test]
+fn rejects_nonzero_witnesses_without_grinding() {
+    let (prover, file) = proof_under(&Profile::LATENCY);
+    let key = prover.verifying_key();
+    let mut proof = file.proof.clone();
+    proof.lookup_pow = F::from_u32(7);
+    assert_eq!(
+        verify(key, &file.statement, &proof),
+        Err(Pow("the lookup challenges"))
+    );
+    let mut proof = file.proof.clone();
+    proof.ood_pow = -F::ONE;
+    assert_eq!(
+        verify(key, &file.statement, &proof),
+        Err(Pow("the out-of-domain point"))
+    );
+}
