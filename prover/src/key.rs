@@ -5,6 +5,7 @@
 //! the rebuilt commitments must equal the stored ones: a damaged key cannot make wrong proofs.
 
 use air::graph::Model;
+use p3_field::PrimeField32;
 use serde::{Deserialize, Serialize};
 use verifier::codec::{self, CodecError, Kind};
 use verifier::{KeyError, Profile, Protocol, VerifyingKey};
@@ -42,6 +43,23 @@ pub enum ProvingKeyError {
     Mismatch,
 }
 
+/// Reads a proving key without setting it up: the model is checked, the commitments are not.
+pub fn read_key<P: Protocol>(bytes: &[u8]) -> Result<ProvingKey<P>, ProvingKeyError> {
+    let (id, key) = codec::decode::<ProvingKey<P>>(Kind::ProvingKey, bytes, MAX_KEY_BYTES)?;
+    if id != key.verifying_key.profile {
+        return Err(SetupError::Key(KeyError::Profile(id)).into());
+    }
+    key.model
+        .validate(u64::from(P::Val::ORDER_U32))
+        .map_err(SetupError::Model)?;
+    Ok(key)
+}
+
+/// The model of a proving key, for running it without proofs.
+pub fn read_model<P: Protocol>(bytes: &[u8]) -> Result<Model, ProvingKeyError> {
+    Ok(read_key::<P>(bytes)?.model)
+}
+
 impl<P: Protocol> Prover<P> {
     /// The proving key as a file.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -54,10 +72,9 @@ impl<P: Protocol> Prover<P> {
 
     /// Loads a proving key and rebuilds the prover.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProvingKeyError> {
-        let (id, key) = codec::decode::<ProvingKey<P>>(Kind::ProvingKey, bytes, MAX_KEY_BYTES)?;
-        let profile = Profile::by_id(id)
-            .filter(|p| p.id == key.verifying_key.profile)
-            .ok_or(SetupError::Key(KeyError::Profile(id)))?;
+        let key = read_key::<P>(bytes)?;
+        let id = key.verifying_key.profile;
+        let profile = Profile::by_id(id).ok_or(SetupError::Key(KeyError::Profile(id)))?;
         let prover = Self::new(key.model, &profile)?;
         if prover.prepared.key == key.verifying_key {
             Ok(prover)

@@ -14,10 +14,12 @@ mod adversary;
 pub mod check;
 pub mod key;
 mod lookup;
+mod memory;
 mod prove;
 mod quotient;
 mod setup;
 
 pub use adversary::{Adversary, Honest};
+pub use memory::memory_estimate;
 pub use prove::ProveError;
 pub use setup::{Prover, SetupError};

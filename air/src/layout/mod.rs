@@ -216,6 +216,30 @@ impl Layout {
         counts
     }
 
+    /// Base cells one proof commits to for each tensor: the rows of the tensor and, for a layer's
+    /// output, of the layer's weights. Padding and lookup tables belong to no tensor.
+    pub fn cells_by_tensor(&self, graph: &Graph, degree: usize) -> Vec<usize> {
+        let mut cells = alloc::vec![0; graph.tensors.len()];
+        for table in &self.tables {
+            let per_row = table.committed_cells(degree) >> table.log_height;
+            match &table.chip {
+                Chip::Activation(air) => {
+                    for block in &air.blocks {
+                        cells[block.tensor] += block.features * per_row;
+                    }
+                }
+                Chip::Weights(air) => {
+                    for block in &air.blocks {
+                        let rows = block.inputs * block.outputs.div_ceil(air.lanes);
+                        cells[graph.layers[block.layer].output.index()] += rows * per_row;
+                    }
+                }
+                Chip::Lookup(_) => {}
+            }
+        }
+        cells
+    }
+
     /// Base cells one proof commits to, the quotient not counted.
     pub fn committed_cells(&self, degree: usize) -> usize {
         self.tables.iter().map(|t| t.committed_cells(degree)).sum()

@@ -68,13 +68,11 @@ pub fn bundled() -> Vec<Case> {
     BUNDLED.iter().map(|n| Case::load(&root.join(n))).collect()
 }
 
-/// The model zoo, if this machine has one: `PROVENN_MODELS`, or a folder beside the checkout.
+/// Further models, where `PROVENN_MODELS` names a folder of them.
 pub fn zoo() -> Option<PathBuf> {
-    let root = std::env::var_os("PROVENN_MODELS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models"),
-        PathBuf::from,
-    );
-    root.is_dir().then_some(root)
+    let root = std::env::var_os("PROVENN_MODELS").map(PathBuf::from)?;
+    assert!(root.is_dir(), "PROVENN_MODELS is not a folder");
+    Some(root)
 }
 
 /// Every dense model there is.

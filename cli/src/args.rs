@@ -1,0 +1,290 @@
+//! Command-line arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for `verify`, the proof is accepted
+  1  the proof is rejected, or `check` found a violated constraint
+  2  wrong usage, or a file cannot be read or written
+  3  the model is not supported (the message names node and operator)
+  4  a key, proof or model file is malformed
+  5  a limit is exceeded (memory, size)
+  101  a bug in provenn";
+
+/// Proofs that a machine-learning model ran correctly, with no ceremony.
+#[derive(Debug, Parser)]
+#[command(
+    name = "provenn",
+    version,
+    max_term_width = 100,
+    before_help = "\
+Examples:
+  provenn prove model.onnx --input x.json             prove in one step
+  provenn setup model.onnx --calibrate data.npz -o k  make keys: k/model.pk, k/model.vk
+  provenn prove k/model.pk --input x.json -o x.proof  prove with them
+  provenn verify --vk k/model.vk x.proof              check; needs only these two files",
+    after_help = EXIT_CODES
+)]
+pub struct Cli {
+    /// Options every command has.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options every command has.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print one JSON object on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print the tree of phases with their times on standard error (-vv: every detail)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Show no progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Quantise a model and make its proving and verifying key
+    Setup(SetupArgs),
+    /// Prove one inference
+    Prove(ProveArgs),
+    /// Check a proof
+    Verify(VerifyArgs),
+    /// Run the quantised (or the original) model, without a proof
+    Run(RunArgs),
+    /// Compare the quantised model with the original on a data set
+    Accuracy(AccuracyArgs),
+    /// Check all constraints on one input, without a proof
+    Check(CheckArgs),
+    /// Show what is in an ONNX file, a key or a proof
+    Inspect(InspectArgs),
+    /// List the supported operators, as a Markdown table
+    Operators,
+    /// Print a shell completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    Man {
+        /// The directory
+        dir: PathBuf,
+    },
+}
+
+/// How to make integers of a model.
+#[derive(Clone, Debug, Args)]
+pub struct ModelOptions {
+    /// Samples to choose scales from: .npz, .npy, .json or .pb. Without them synthetic data is used
+    #[arg(long, value_name = "DATA")]
+    pub calibrate: Option<PathBuf>,
+    /// Bits of activations, 8 to 16
+    #[arg(long, value_name = "N", default_value_t = 12,
+          value_parser = clap::value_parser!(u32).range(8..=16))]
+    pub bits: u32,
+    /// Security profile: auto, latency, compact, throughput or p128
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = parse_profile)]
+    pub profile: String,
+    /// Shape of an input with open dimensions, e.g. `x=1x784`
+    #[arg(long, value_name = "NAME=SHAPE", value_parser = parse_shape)]
+    pub shape: Vec<(String, Vec<usize>)>,
+    /// Refuse to use more memory than this, e.g. `4G` (default: what the machine has)
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_memory: Option<u64>,
+}
+
+/// Arguments of `setup`.
+#[derive(Debug, Args)]
+#[command(before_help = "\
+Examples:
+  provenn setup model.onnx --calibrate samples.npz -o keys
+  provenn setup model.onnx --shape x=1x29 --bits 14 --profile p128 -o keys")]
+pub struct SetupArgs {
+    /// The ONNX model
+    pub model: PathBuf,
+    /// How to quantise and prove it
+    #[command(flatten)]
+    pub options: ModelOptions,
+    /// Directory for `model.pk` and `model.vk`
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `prove`.
+#[derive(Debug, Args)]
+#[command(before_help = "\
+Examples:
+  provenn prove model.onnx --input x.json
+  provenn prove keys/model.pk --input x.npy -o x.proof
+  provenn prove keys/model.pk --input x.json --json")]
+pub struct ProveArgs {
+    /// A proving key, or an ONNX model to set up on the fly
+    pub model: PathBuf,
+    /// The input: .json, .npy, .npz or .pb
+    #[arg(short, long, value_name = "DATA")]
+    pub input: PathBuf,
+    /// Where the proof goes (default: the model's name with `.proof`)
+    #[arg(short, long, value_name = "PROOF")]
+    pub output: Option<PathBuf>,
+    /// For an ONNX model: how to quantise and prove it
+    #[command(flatten)]
+    pub options: ModelOptions,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(before_help = "\
+Examples:
+  provenn verify --vk model.vk x.proof
+  provenn verify --vk model.vk x.proof --input x.json --output y.json")]
+pub struct VerifyArgs {
+    /// The verifying key
+    #[arg(long, value_name = "VK")]
+    pub vk: PathBuf,
+    /// The proof
+    pub proof: PathBuf,
+    /// Require this input (as it was given to `prove`)
+    #[arg(long, value_name = "DATA")]
+    pub input: Option<PathBuf>,
+    /// Require this output (as `prove` printed it)
+    #[arg(long, value_name = "DATA")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(before_help = "\
+Examples:
+  provenn run keys/model.pk --input x.json
+  provenn run model.onnx --input x.json --float")]
+pub struct RunArgs {
+    /// A proving key or an ONNX model
+    pub model: PathBuf,
+    /// The input
+    #[arg(short, long, value_name = "DATA")]
+    pub input: PathBuf,
+    /// Run the original model in floating point (ONNX only)
+    #[arg(long)]
+    pub float: bool,
+    /// For an ONNX model: how to quantise it
+    #[command(flatten)]
+    pub options: ModelOptions,
+}
+
+/// Arguments of `accuracy`.
+#[derive(Debug, Args)]
+#[command(before_help = "\
+Examples:
+  provenn accuracy model.onnx --data test.npz
+  provenn accuracy model.onnx --calibrate train.npz --data test.npz --limit 1000")]
+pub struct AccuracyArgs {
+    /// The ONNX model
+    pub model: PathBuf,
+    /// An .npz file: `x` holds samples, `y` (optional) their labels
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Use only the first N samples
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// How to quantise the model. Without --calibrate, some of DATA's own samples are used
+    #[command(flatten)]
+    pub options: ModelOptions,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(before_help = "\
+Examples:
+  provenn check model.onnx --input x.json
+  provenn check keys/model.pk --input x.json")]
+pub struct CheckArgs {
+    /// A proving key or an ONNX model
+    pub model: PathBuf,
+    /// The input
+    #[arg(short, long, value_name = "DATA")]
+    pub input: PathBuf,
+    /// For an ONNX model: how to quantise it
+    #[command(flatten)]
+    pub options: ModelOptions,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(before_help = "\
+Examples:
+  provenn inspect model.onnx
+  provenn inspect keys/model.vk
+  provenn inspect x.proof")]
+pub struct InspectArgs {
+    /// An ONNX model, a proving key, a verifying key or a proof
+    pub file: PathBuf,
+    /// For an ONNX model: how to quantise it
+    #[command(flatten)]
+    pub options: ModelOptions,
+}
+
+fn parse_profile(text: &str) -> Result<String, String> {
+    if text == "auto" || verifier::Profile::by_name(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<&str> = verifier::Profile::ALL.iter().map(|p| p.name).collect();
+    Err(format!("expected auto, {}", names.join(", ")))
+}
+
+fn parse_shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let expected = || "expected NAME=SHAPE, e.g. x=1x784".to_owned();
+    let (name, shape) = text.rsplit_once('=').ok_or_else(expected)?;
+    let dims = shape
+        .split('x')
+        .map(|d| d.parse().ok().filter(|&d: &usize| d > 0))
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(expected)?;
+    Ok((name.to_owned(), dims))
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return Err("expected a size such as 500M or 4G".into()),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << unit))
+        .ok_or_else(|| "expected a size such as 500M or 4G".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn accepts_its_own_definition() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn accepts_shapes_and_sizes() {
+        assert_eq!(parse_shape("x=1x784"), Ok(("x".into(), vec![1, 784])));
+        assert_eq!(parse_shape("a=b=2"), Ok(("a=b".into(), vec![2])));
+        assert!(parse_shape("x=").is_err() && parse_shape("x=0").is_err());
+        assert_eq!(parse_size("4G"), Ok(4 << 30));
+        assert!(parse_size("lots").is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! `provenn inspect`
+
+use std::path::Path;
+
+use air::graph::{Encoding, Graph};
+use air::layout::Layout;
+use serde_json::{Value, json};
+use verifier::codec::{self, Kind};
+use verifier::security::Security;
+use verifier::{Prepared, Profile, ProofFile, VerifyingKey};
+
+use super::{DEGREE, MAX_FILE, P, quantise, set_up, setup};
+use crate::args::InspectArgs;
+use crate::error::Failure;
+use crate::files;
+use crate::report::{Report, hex, size};
+
+pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
+    let bytes = files::read(&args.file, MAX_FILE)?;
+    let in_file = |f: Failure| f.in_file(&args.file);
+    let mut report = Report::new("inspect");
+    report.item(
+        "file",
+        format!("{} ({})", args.file.display(), size(bytes.len() as u64)),
+    );
+    report.json("bytes", bytes.len());
+    match codec::sniff(&bytes) {
+        Err(codec::CodecError::NotOurs) => onnx(&mut report, args)?,
+        Err(e) => return Err(in_file(e.into())),
+        Ok((Kind::VerifyingKey, _)) => {
+            report.json("kind", "verifying key");
+            let key = VerifyingKey::<P>::from_bytes(&bytes).map_err(|e| in_file(e.into()))?;
+            prepared(&mut report, &key);
+        }
+        Ok((Kind::ProvingKey, _)) => {
+            report.json("kind", "proving key");
+            let key = prover::key::read_key::<P>(&bytes).map_err(|e| in_file(e.into()))?;
+            let weights: usize = key.model.weights.iter().map(|w| w.values.len()).sum();
+            report.item("weights", weights.to_string());
+            report.json("weights", weights);
+            let key = key.verifying_key.prepare().map_err(|e| in_file(e.into()))?;
+            prepared(&mut report, &key);
+        }
+        Ok((Kind::Proof, profile)) => proof(&mut report, &bytes, profile, &args.file)?,
+    }
+    Ok(report)
+}
+
+fn onnx(report: &mut Report, args: &InspectArgs) -> Result<(), Failure> {
+    report.json("kind", "onnx");
+    let quantised = quantise(&args.file, &args.options, None)?;
+    setup::calibration(report, &quantised.report);
+    report.line("");
+    let prover = set_up(&args.file, quantised.model, &args.options)?;
+    prepared(report, prover.verifying_key());
+    Ok(())
+}
+
+fn prepared(report: &mut Report, key: &Prepared<P>) {
+    report.item("model", hex(&key.model_digest()));
+    report.item("key", hex(&key.digest));
+    report.json("model_digest", hex(&key.model_digest()));
+    report.json("vk_digest", hex(&key.digest));
+    profile(report, &key.profile);
+    let memory = prover::memory_estimate(&key.layout, &key.profile);
+    report.item("memory", format!("about {} to prove", size(memory)));
+    report.json("memory_estimate_bytes", memory);
+    layers(report, &key.key.graph, &key.layout);
+    tables(report, &key.layout);
+    security(report, &key.security);
+}
+
+fn profile(report: &mut Report, profile: &Profile) {
+    report.item("profile", format!("{} ({})", profile.name, profile.summary));
+    report.json("profile", profile.name);
+}
+
+fn layers(report: &mut Report, graph: &Graph, layout: &Layout) {
+    let cells = layout.cells_by_tensor(graph, DEGREE);
+    let mut rows = Vec::new();
+    let mut list: Vec<Value> = Vec::new();
+    for (i, tensor) in graph.tensors.iter().enumerate() {
+        let layer = i.checked_sub(graph.inputs.len()).map(|l| &graph.layers[l]);
+        let frac = match &tensor.encoding {
+            Encoding::Uniform { frac_bits } => frac_bits.to_string(),
+            Encoding::PerFeature { .. } => "per feature".into(),
+        };
+        let function = layer.map_or("input".into(), |l| {
+            l.requant.activation.function.to_string()
+        });
+        let shift = layer.map_or(String::new(), |l| l.requant.shift.to_string());
+        rows.push(vec![
+            tensor.name.clone(),
+            function.clone(),
+            format!("{}×{}", tensor.features, tensor.positions),
+            frac,
+            format!("{} … {}", tensor.range.lo, tensor.range.hi),
+            shift,
+            cells[i].to_string(),
+        ]);
+        list.push(json!({
+            "tensor": tensor.name, "function": function, "features": tensor.features,
+            "positions": tensor.positions, "range": [tensor.range.lo, tensor.range.hi],
+            "shift": layer.map(|l| l.requant.shift), "committed_cells": cells[i],
+        }));
+    }
+    report.line("");
+    report.table(
+        &[
+            "tensor",
+            "function",
+            "features×batch",
+            "frac bits",
+            "integers",
+            "shift",
+            "cells",
+        ],
+        rows,
+    );
+    report.json("layers", list);
+}
+
+fn tables(report: &mut Report, layout: &Layout) {
+    let mut rows = Vec::new();
+    let mut list: Vec<Value> = Vec::new();
+    for table in &layout.tables {
+        use air::chips::Air;
+        let w = table.widths;
+        let cells = table.committed_cells(DEGREE);
+        rows.push(vec![
+            table.chip.name().to_owned(),
+            format!("2^{}", table.log_height),
+            table.chip.rows().to_string(),
+            w.fixed.to_string(),
+            w.weight.to_string(),
+            w.main.to_string(),
+            format!("{}×{DEGREE}", w.projection),
+            format!("{}×{DEGREE}", w.lookup()),
+            cells.to_string(),
+        ]);
+        list.push(json!({
+            "chip": table.chip.name(), "height": table.height(), "rows": table.chip.rows(),
+            "fixed": w.fixed, "weight": w.weight, "main": w.main, "projection": w.projection,
+            "lookup": w.lookup(), "messages": w.messages, "committed_cells": cells,
+        }));
+    }
+    report.line("");
+    let header = [
+        "table",
+        "height",
+        "rows",
+        "fixed",
+        "weight",
+        "main",
+        "projection",
+        "lookup",
+        "cells",
+    ];
+    report.table(&header, rows);
+    report.item(
+        "total",
+        format!(
+            "{} cells committed per proof",
+            layout.committed_cells(DEGREE)
+        ),
+    );
+    report.json("tables", list);
+    report.json("committed_cells", layout.committed_cells(DEGREE));
+}
+
+fn security(report: &mut Report, security: &Security) {
+    let rows = security
+        .rounds
+        .iter()
+        .map(|r| vec![r.name.to_owned(), format!("{:.1}", r.bits)])
+        .collect();
+    report.line("");
+    report.table(&["round", "bits (proven)"], rows);
+    report.item("security", security.summary());
+    let rounds: Vec<Value> = security
+        .rounds
+        .iter()
+        .map(|r| json!({"round": r.name, "bits": r.bits}))
+        .collect();
+    report.json("security_rounds", rounds);
+    report.json("security_bits", security.bits() as u32);
+}
+
+fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), Failure> {
+    report.json("kind", "proof");
+    // Without its key a proof can be read but not bounded by it; the file's own size is the bound.
+    let (_, file) = codec::decode::<ProofFile<P>>(Kind::Proof, bytes, bytes.len())
+        .map_err(|e| Failure::from(e).in_file(path))?;
+    report.item("key", hex(&file.key));
+    report.json("vk_digest", hex(&file.key));
+    if let Some(known) = Profile::by_id(id) {
+        profile(report, &known);
+    }
+    let counts = |tensors: &[Vec<i32>]| -> Vec<usize> { tensors.iter().map(Vec::len).collect() };
+    report.item(
+        "inputs",
+        format!("{:?} integers", counts(&file.statement.inputs)),
+    );
+    report.item("outputs", format!("{:?}", file.statement.outputs));
+    report.item("tables", file.proof.opened.len().to_string());
+    let digest = hex(&verifier::proof::statement_digest(&file.statement));
+    report.item("statement", digest.as_str());
+    report.line("not verified: `provenn verify --vk KEY PROOF` does that");
+    report.json("input_lengths", counts(&file.statement.inputs));
+    report.json("outputs", json!(file.statement.outputs));
+    report.json("statement_digest", digest);
+    Ok(())
+}

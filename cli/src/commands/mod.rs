@@ -1,0 +1,186 @@
+//! One file a command, and what they share.
+
+pub mod accuracy;
+pub mod check;
+pub mod inspect;
+pub mod operators;
+pub mod prove;
+pub mod run;
+pub mod setup;
+pub mod shell;
+pub mod verify;
+
+use std::path::Path;
+use std::time::Instant;
+
+use air::graph::Model;
+use air::layout::Layout;
+use model::data::{DataFile, InputSpec};
+use model::{FloatGraph, ImportOptions, QuantOptions, QuantReport, Sample};
+use prover::Prover;
+use serde_json::{Value, json};
+use tracing::info_span;
+use verifier::{BabyBearKeccak, Profile, codec};
+
+use crate::args::ModelOptions;
+use crate::error::{Code, Failure};
+use crate::{files, progress};
+
+/// The protocol of every profile.
+pub type P = BabyBearKeccak<5>;
+/// Its extension degree.
+pub const DEGREE: usize = 5;
+
+/// Largest file a command reads.
+const MAX_FILE: u64 = 1 << 32;
+/// Models whose weight and fixed cells are fewer than this are set up for latency by default.
+const SMALL_MODEL_CELLS: usize = 1 << 22;
+
+/// A quantised model, and how it came about.
+pub struct Quantised {
+    /// The model.
+    pub model: Model,
+    /// The choices made, if it was quantised just now.
+    pub report: QuantReport,
+}
+
+/// Imports and quantises an ONNX file. `fallback` is calibrated on where no data is given.
+pub fn quantise(
+    path: &Path,
+    options: &ModelOptions,
+    fallback: Option<&[Sample]>,
+) -> Result<Quantised, Failure> {
+    let bytes = files::read(path, MAX_FILE)?;
+    let graph = import(path, &bytes, options)?;
+    let samples = match &options.calibrate {
+        Some(data) => {
+            let inputs = model::data::float_inputs(&graph);
+            Some(DataFile::read(data)?.samples(&inputs)?)
+        }
+        None => fallback.map(<[Sample]>::to_vec),
+    };
+    let quant = QuantOptions {
+        bits: options.bits,
+        ..QuantOptions::default()
+    };
+    let (model, report) = info_span!("quantise")
+        .in_scope(|| model::quantise(&graph, samples.as_deref(), &quant))
+        .map_err(|e| Failure::from(e).in_file(path))?;
+    for warning in &report.warnings {
+        progress::note(&format!("warning: {warning}"));
+    }
+    for (id, post) in model.graph.outputs.iter().zip(&model.graph.post) {
+        let name = &model.graph.tensors[id.index()].name;
+        for op in post {
+            progress::note(&format!(
+                "note: {op} on output `{name}` is computed outside the proof; the values before it \
+                 are proved"
+            ));
+        }
+    }
+    Ok(Quantised { model, report })
+}
+
+/// Imports an ONNX file.
+pub fn import(path: &Path, bytes: &[u8], options: &ModelOptions) -> Result<FloatGraph, Failure> {
+    info_span!("import")
+        .in_scope(|| model::import_bytes(bytes, &import_options(options)))
+        .map_err(|e| Failure::from(e).in_file(path))
+}
+
+/// The importer's options.
+pub fn import_options(options: &ModelOptions) -> ImportOptions {
+    ImportOptions {
+        shapes: options.shape.clone(),
+    }
+}
+
+/// A prover for a proving key or an ONNX file, and the milliseconds it took to get ready.
+pub fn load_prover(path: &Path, options: &ModelOptions) -> Result<(Prover<P>, f64), Failure> {
+    let start = Instant::now();
+    let bytes = files::read(path, MAX_FILE)?;
+    let prover = if codec::sniff(&bytes) != Err(codec::CodecError::NotOurs) {
+        Prover::from_bytes(&bytes).map_err(|e| Failure::from(e).in_file(path))?
+    } else {
+        drop(bytes);
+        let model = quantise(path, options, None)?.model;
+        set_up(path, model, options)?
+    };
+    Ok((prover, millis(start)))
+}
+
+/// Sets a model up with the profile the options name, within the memory limit.
+pub fn set_up(path: &Path, model: Model, options: &ModelOptions) -> Result<Prover<P>, Failure> {
+    let layout = verifier::key::layout_of::<P>(&model.graph)
+        .map_err(|e| Failure::from(prover::SetupError::from(e)).in_file(path))?;
+    let profile = choose_profile(&options.profile, &layout);
+    let needed = prover::memory_estimate(&layout, &profile);
+    let limit = options.max_memory.or_else(total_memory).unwrap_or(u64::MAX);
+    if needed > limit {
+        let message = format!(
+            "proving needs about {} bytes of memory, the limit is {limit}",
+            needed
+        );
+        return Err(Failure::new(Code::Limit, message)
+            .in_file(path)
+            .hint("--profile throughput halves the memory; --max-memory raises the limit"));
+    }
+    Prover::new(model, &profile).map_err(|e| Failure::from(e).in_file(path))
+}
+
+fn choose_profile(name: &str, layout: &Layout) -> Profile {
+    let setup_cells: usize = layout
+        .tables
+        .iter()
+        .map(|t| (t.widths.fixed + t.widths.weight) << t.log_height)
+        .sum();
+    Profile::by_name(name).unwrap_or(if setup_cells < SMALL_MODEL_CELLS {
+        Profile::LATENCY
+    } else {
+        Profile::THROUGHPUT
+    })
+}
+
+/// Reads one sample for a quantised graph and quantises it.
+pub fn read_input(path: &Path, model: &Model) -> Result<(Sample, Vec<Vec<i32>>), Failure> {
+    let sample = read_sample(path, &model::data::graph_inputs(&model.graph))?;
+    let integers = model::accuracy::quantise_inputs(&model.graph, &sample)
+        .map_err(|e| Failure::new(Code::Usage, e.to_string()).in_file(path))?;
+    Ok((sample, integers))
+}
+
+/// Reads one sample.
+pub fn read_sample(path: &Path, inputs: &[InputSpec]) -> Result<Sample, Failure> {
+    Ok(DataFile::read(path)?.sample(inputs)?)
+}
+
+/// An evaluation error is a bug by now: inputs were saturated and the model validated.
+pub fn eval_bug(e: &air::graph::EvalError) -> Failure {
+    Failure::new(Code::Bug, format!("evaluation failed: {e}"))
+}
+
+/// Tensors as JSON lists.
+pub fn tensors_json(tensors: &[Vec<f64>]) -> Value {
+    json!(tensors)
+}
+
+/// Milliseconds since `start`.
+pub fn millis(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// Peak resident memory of this process, where the system tells.
+pub fn peak_rss() -> Option<u64> {
+    proc_kilobytes("/proc/self/status", "VmHWM:")
+}
+
+fn total_memory() -> Option<u64> {
+    proc_kilobytes("/proc/meminfo", "MemTotal:")
+}
+
+fn proc_kilobytes(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix(key))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,108 @@
+//! `provenn prove`
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tracing::info_span;
+use verifier::codec::{self, CodecError};
+use verifier::{ProofFile, verify};
+
+use super::{P, eval_bug, load_prover, millis, peak_rss, read_input, tensors_json};
+use crate::args::ProveArgs;
+use crate::error::{Code, Failure};
+use crate::report::{Report, hex, preview, size};
+use crate::{files, progress};
+
+pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
+    let (prover, setup_ms) = load_prover(&args.model, &args.options)?;
+    let (_, inputs) = read_input(&args.input, prover.model())?;
+
+    let start = Instant::now();
+    let evaluation = prover.evaluate(&inputs).map_err(|e| eval_bug(&e))?;
+    let file = prover
+        .prove(&evaluation)
+        .map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+    let prove_ms = millis(start);
+
+    let key = prover.verifying_key();
+    let bytes = file.to_bytes(key);
+    let start = Instant::now();
+    // What is verified is what is written: the bytes, read back.
+    let verified = info_span!("verify")
+        .in_scope(|| {
+            let file = ProofFile::<P>::from_bytes(&bytes, key).map_err(|e| e.to_string())?;
+            verify(key, &file.statement, &file.proof).map_err(|e| e.to_string())
+        })
+        .map_err(|e| Failure::new(Code::Bug, format!("the proof does not verify: {e}")))?;
+    let verify_ms = millis(start);
+
+    let proof_path = match &args.output {
+        Some(path) => path.clone(),
+        None => PathBuf::from(args.model.file_stem().unwrap_or("model".as_ref()))
+            .with_extension("proof"),
+    };
+    files::write(&proof_path, &bytes)?;
+    let vk_path = write_vk(args, &proof_path, &key.key.to_bytes())?;
+
+    let graph = &prover.model().graph;
+    let proved = model::accuracy::dequantise_outputs(graph, &file.statement.outputs);
+    let mut outputs = proved.clone();
+    model::accuracy::apply_post_ops(graph, &mut outputs);
+
+    let mut report = Report::new("prove");
+    for (id, values) in graph.outputs.iter().zip(&outputs) {
+        report.item(
+            "output",
+            format!("{} = {}", graph.tensors[id.index()].name, preview(values)),
+        );
+    }
+    report.item("model", hex(&verified.model));
+    report.item("statement", hex(&verified.statement));
+    report.item("security", key.security.summary());
+    report.item(
+        "proof",
+        format!("{} ({})", proof_path.display(), size(bytes.len() as u64)),
+    );
+    report.item(
+        "time",
+        format!("setup {setup_ms:.0} ms, prove {prove_ms:.0} ms, verify {verify_ms:.1} ms"),
+    );
+    if let Some(vk) = &vk_path {
+        report.line("");
+        report.line(format!(
+            "check with: provenn verify --vk {} {}",
+            vk.display(),
+            proof_path.display()
+        ));
+    }
+
+    report.json("output", tensors_json(&outputs));
+    report.json("proved_output", tensors_json(&proved));
+    report.json("proof", proof_path.display().to_string());
+    report.json("vk", vk_path.map(|p| p.display().to_string()));
+    report.json("model_digest", hex(&verified.model));
+    report.json("vk_digest", hex(&verified.key));
+    report.json("statement_digest", hex(&verified.statement));
+    report.json("profile", key.profile.name);
+    report.json("security_bits", verified.security_bits);
+    report.json("setup_ms", setup_ms);
+    report.json("prove_ms", prove_ms);
+    report.json("verify_ms", verify_ms);
+    report.json("proof_bytes", bytes.len());
+    report.json("committed_cells", prover.committed_cells());
+    report.json("peak_rss_bytes", peak_rss());
+    report.json("zero_knowledge", false);
+    Ok(report)
+}
+
+/// A model set up on the fly has its verifying key written beside the proof.
+fn write_vk(args: &ProveArgs, proof: &Path, vk: &[u8]) -> Result<Option<PathBuf>, Failure> {
+    let head = files::read(&args.model, u64::MAX)?;
+    if codec::sniff(&head) != Err(CodecError::NotOurs) {
+        return Ok(None);
+    }
+    let path = proof.with_extension("vk");
+    files::write(&path, vk)?;
+    progress::note(&format!("note: wrote the verifying key {}", path.display()));
+    Ok(Some(path))
+}

@@ -1,0 +1,152 @@
+//! `provenn verify`
+
+use std::path::Path;
+use std::time::Instant;
+
+use air::graph::Graph;
+use air::statement::Statement;
+use model::data::{DataFile, InputSpec};
+use verifier::key::MAX_KEY_BYTES;
+use verifier::proof::max_proof_bytes;
+use verifier::{Prepared, ProofFile, VerifyingKey, verify};
+
+use super::{P, millis, read_sample, tensors_json};
+use crate::args::VerifyArgs;
+use crate::error::{Code, Failure};
+use crate::files;
+use crate::report::{Report, hex, preview};
+
+pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
+    let key = read_key(&args.vk)?;
+    let bytes = files::read(&args.proof, max_proof_bytes(&key) as u64)?;
+    let start = Instant::now();
+    let file = ProofFile::<P>::from_bytes(&bytes, &key)
+        .map_err(|e| Failure::from(e).in_file(&args.proof))?;
+    if file.key != key.digest {
+        let message = format!(
+            "made for the key {}, not for {}",
+            hex(&file.key),
+            hex(&key.digest)
+        );
+        return Err(Failure::new(Code::Rejected, message).in_file(&args.proof));
+    }
+    let verified = verify(&key, &file.statement, &file.proof)
+        .map_err(|e| Failure::from(e).in_file(&args.proof))?;
+    let verify_ms = millis(start);
+
+    let graph = &key.key.graph;
+    if let Some(path) = &args.input {
+        require_input(path, graph, &file.statement)?;
+    }
+    if let Some(path) = &args.output {
+        require_output(path, graph, &file.statement)?;
+    }
+
+    let inputs = real_inputs(graph, &file.statement);
+    let proved = model::accuracy::dequantise_outputs(graph, &file.statement.outputs);
+    let mut outputs = proved.clone();
+    model::accuracy::apply_post_ops(graph, &mut outputs);
+    let mut report = Report::new("verify");
+    report.line("accepted: the quantised model gives this output for this input");
+    report.item("model", hex(&verified.model));
+    for (id, values) in graph.inputs.iter().zip(&inputs) {
+        let name = &graph.tensors[id.index()].name;
+        report.item("input", format!("{name} = {}", preview(values)));
+    }
+    for ((id, values), post) in graph.outputs.iter().zip(&proved).zip(&graph.post) {
+        let name = &graph.tensors[id.index()].name;
+        let before = post
+            .first()
+            .map_or(String::new(), |op| format!(" (before {op})"));
+        report.item("output", format!("{name}{before} = {}", preview(values)));
+    }
+    report.item("statement", hex(&verified.statement));
+    report.item("security", key.security.summary());
+    report.item("privacy", "none: input, output and weights are not hidden");
+    report.item("time", format!("{verify_ms:.1} ms"));
+
+    report.json("accepted", true);
+    report.json("model_digest", hex(&verified.model));
+    report.json("vk_digest", hex(&verified.key));
+    report.json("statement_digest", hex(&verified.statement));
+    report.json("input", tensors_json(&inputs));
+    report.json("output", tensors_json(&outputs));
+    report.json("proved_output", tensors_json(&proved));
+    report.json("profile", key.profile.name);
+    report.json("security_bits", verified.security_bits);
+    report.json("proof_bytes", bytes.len());
+    report.json("verify_ms", verify_ms);
+    report.json("zero_knowledge", false);
+    Ok(report)
+}
+
+/// Reads and checks a verifying key.
+pub fn read_key(path: &Path) -> Result<Prepared<P>, Failure> {
+    let bytes = files::read(path, MAX_KEY_BYTES as u64)?;
+    VerifyingKey::<P>::from_bytes(&bytes).map_err(|e| Failure::from(e).in_file(path))
+}
+
+/// The statement's inputs as real numbers, row-major.
+pub fn real_inputs(graph: &Graph, statement: &Statement) -> Vec<Vec<f64>> {
+    graph
+        .inputs
+        .iter()
+        .zip(&statement.inputs)
+        .map(|(id, values)| {
+            let tensor = &graph.tensors[id.index()];
+            let (features, positions) = (tensor.features as usize, tensor.positions as usize);
+            (0..features * positions)
+                .map(|i| {
+                    let (p, f) = (i / features, i % features);
+                    tensor.encoding.dequantise(f, values[f * positions + p])
+                })
+                .collect()
+        })
+        .collect()
+}
+
+fn require_input(path: &Path, graph: &Graph, statement: &Statement) -> Result<(), Failure> {
+    let sample = read_sample(path, &model::data::graph_inputs(graph))?;
+    let integers = model::accuracy::quantise_inputs(graph, &sample)
+        .map_err(|e| Failure::new(Code::Usage, e.to_string()).in_file(path))?;
+    if integers == statement.inputs {
+        return Ok(());
+    }
+    let message = "the proof is about another input";
+    Err(Failure::new(Code::Rejected, message).in_file(path))
+}
+
+/// The given output must be the proved one to within half a unit of its scale, or where something
+/// follows the proof (softmax), equal the final one to a millionth.
+fn require_output(path: &Path, graph: &Graph, statement: &Statement) -> Result<(), Failure> {
+    let specs: Vec<InputSpec> = graph
+        .outputs
+        .iter()
+        .map(|id| {
+            let tensor = &graph.tensors[id.index()];
+            InputSpec {
+                name: tensor.name.clone(),
+                shape: tensor.shape.iter().map(|&d| d as usize).collect(),
+            }
+        })
+        .collect();
+    let given = DataFile::read(path)?.sample(&specs)?;
+    let proved = model::accuracy::dequantise_outputs(graph, &statement.outputs);
+    let mut last = proved.clone();
+    model::accuracy::apply_post_ops(graph, &mut last);
+    let unit = |i: usize| {
+        let id = graph.outputs[i];
+        (-f64::from(graph.tensors[id.index()].encoding.frac_bits(0))).exp2()
+    };
+    let close = |candidate: &[Vec<f64>], tolerance: &dyn Fn(usize) -> f64| {
+        candidate.iter().zip(&given).enumerate().all(|(i, (a, b))| {
+            let within = |(x, y): (&f64, &f32)| (x - f64::from(*y)).abs() < tolerance(i);
+            a.iter().zip(b).all(within)
+        })
+    };
+    if close(&proved, &|i| 0.5 * unit(i)) || (last != proved && close(&last, &|_| 1e-6)) {
+        return Ok(());
+    }
+    let message = "the proof is about another output";
+    Err(Failure::new(Code::Rejected, message).in_file(path))
+}

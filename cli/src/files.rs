@@ -1,0 +1,69 @@
+//! Reading with limits, and writing that leaves either the whole file or none.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Code, Failure};
+
+/// Reads a file of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let failed =
+        |e: std::io::Error| Failure::new(Code::Usage, format!("cannot read: {e}")).in_file(path);
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Failure::new(Code::Usage, "not a file").in_file(path));
+    }
+    if metadata.len() > limit {
+        let message = format!(
+            "{} bytes are more than the limit of {limit}",
+            metadata.len()
+        );
+        return Err(Failure::new(Code::Limit, message).in_file(path));
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// Writes a file atomically: a temporary file in the same directory, flushed to disk, renamed over
+/// the target, and the directory flushed. On any error the target is untouched and nothing is left.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_io(path, bytes)
+        .map_err(|e| Failure::new(Code::Usage, format!("cannot write: {e}")).in_file(path))
+}
+
+fn write_io(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".provenn-")
+        .tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    set_permissions(file.as_file())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    // The rename itself must survive a power cut too. Not every system can open a directory.
+    if let Ok(dir) = fs::File::open(dir) {
+        dir.sync_all().ok();
+    }
+    Ok(())
+}
+
+/// Temporary files are private; keys and proofs get the usual permissions.
+#[cfg(unix)]
+fn set_permissions(file: &fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_permissions(_file: &fs::File) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Creates a directory and its parents.
+pub fn create_dir(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path)
+        .map_err(|e| Failure::new(Code::Usage, format!("cannot create: {e}")).in_file(path))
+}
