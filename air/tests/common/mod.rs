@@ -1,0 +1,169 @@
+//! Small models, witnesses and a checker that can overlook one thing.
+#![allow(dead_code, reason = "each test binary uses some of these")]
+
+pub mod checker;
+
+use air::builder::Challenges;
+use air::debug::{self, Failure, TableTraces};
+use air::graph::{
+    Activation, Encoding, Evaluation, Graph, Layer, LinearWeights, Model, Range, Requant, Tensor,
+    TensorId,
+};
+use air::layout::{Layout, MaskBands};
+use air::statement::Statement;
+use air::witness::{SetupTraces, generate_main, generate_projection};
+use p3_baby_bear::BabyBear;
+use p3_field::PrimeCharacteristicRing;
+use p3_field::extension::BinomialExtensionField;
+use p3_matrix::dense::RowMajorMatrix;
+
+pub type F = BabyBear;
+pub type EF = BinomialExtensionField<BabyBear, 5>;
+
+/// The order of BabyBear.
+pub const MODULUS: u64 = 2_013_265_921;
+
+pub fn tensor(features: u32, positions: u32, range: Range) -> Tensor {
+    Tensor {
+        name: String::new(),
+        shape: vec![positions, features],
+        features,
+        positions,
+        range,
+        encoding: Encoding::Uniform { frac_bits: 0 },
+    }
+}
+
+/// A chain of layers; nothing is validated.
+pub fn chain(
+    positions: u32,
+    input: Range,
+    widths: &[u32],
+    requants: &[Requant],
+    weights: Vec<LinearWeights>,
+) -> Model {
+    let mut tensors = vec![tensor(widths[0], positions, input)];
+    let mut layers = Vec::new();
+    for (i, requant) in requants.iter().enumerate() {
+        let mut output = tensor(widths[i + 1], positions, requant.activation.image);
+        output.encoding = Encoding::Uniform {
+            frac_bits: requant.activation.out_frac_bits,
+        };
+        tensors.push(output);
+        layers.push(Layer {
+            name: String::new(),
+            input: TensorId(i as u32),
+            output: TensorId(i as u32 + 1),
+            requant: requant.clone(),
+        });
+    }
+    Model {
+        graph: Graph {
+            tensors,
+            outputs: vec![TensorId(layers.len() as u32)],
+            layers,
+            inputs: vec![TensorId(0)],
+            post: vec![vec![]],
+        },
+        weights,
+    }
+}
+
+/// `y = clamp(⌈x·2^0 + bias⌋ / 2^shift)`: one input, one output, weight `w`.
+pub fn scalar(input: Range, w: i16, bias: i32, requant: &Requant) -> Model {
+    let weights = LinearWeights {
+        inputs: 1,
+        outputs: 1,
+        values: vec![w],
+        bias: vec![bias],
+    };
+    chain(
+        1,
+        input,
+        &[1, 1],
+        core::slice::from_ref(requant),
+        vec![weights],
+    )
+}
+
+pub fn identity(shift: u8, excess_bits: u8, domain: Range) -> Requant {
+    Requant {
+        shift,
+        excess_bits,
+        activation: Activation::identity(domain, 0),
+    }
+}
+
+/// Traces of a witness, before or after somebody bent them.
+#[derive(Clone)]
+pub struct Witness {
+    pub layout: Layout,
+    pub setup: SetupTraces<F>,
+    pub challenges: Challenges<EF>,
+    pub main: Vec<Option<RowMajorMatrix<F>>>,
+    pub projection: Vec<Option<Vec<EF>>>,
+    pub statement: Statement,
+    pub graph: Graph,
+}
+
+pub fn sigma() -> EF {
+    EF::from_u32(1_234_567_891)
+}
+
+pub fn rho() -> EF {
+    // Not in the base field.
+    sigma() + <EF as p3_field::BasedVectorSpace<F>>::ith_basis_element(1).expect("degree 5")
+}
+
+impl Witness {
+    /// The witness of an evaluation, true or not. The graph is not validated.
+    pub fn new(model: &Model, evaluation: &Evaluation) -> Self {
+        let layout = Layout::new(&model.graph, MaskBands::default(), MODULUS).expect("a layout");
+        let setup = SetupTraces::generate(&layout, model);
+        let alpha = rho() * rho() + EF::TWO;
+        let challenges = Challenges::projection(sigma(), rho(), layout.power_counts())
+            .with_lookup(alpha, alpha * sigma());
+        let main = generate_main(&layout, evaluation);
+        let projection = generate_projection(&layout, &setup.weight, &main, &challenges);
+        Self {
+            statement: Statement::of(&model.graph, evaluation),
+            graph: model.graph.clone(),
+            layout,
+            setup,
+            challenges,
+            main,
+            projection,
+        }
+    }
+
+    /// Recomputes the projection columns from the main columns.
+    pub fn project(&mut self) {
+        self.projection = generate_projection(
+            &self.layout,
+            &self.setup.weight,
+            &self.main,
+            &self.challenges,
+        );
+    }
+
+    pub fn claims(&self) -> Vec<air::statement::VerifierClaim<EF>> {
+        self.statement.claims::<F, EF>(
+            &self.graph,
+            &self.challenges.sigma_powers,
+            self.challenges.rho(),
+        )
+    }
+
+    /// What the product's own checker says.
+    pub fn check(&self) -> Vec<Failure> {
+        let traces: Vec<_> = (0..self.layout.tables.len())
+            .map(|i| TableTraces {
+                fixed: &self.setup.fixed[i],
+                weight: self.setup.weight[i].as_ref(),
+                main: self.main[i].as_ref(),
+                projection: self.projection[i].as_deref(),
+            })
+            .collect();
+        debug::check(&self.layout, &traces, &self.challenges, &self.claims(), 8)
+    }
+}
