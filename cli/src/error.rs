@@ -158,6 +158,7 @@ impl From<SetupError> for Failure {
     fn from(e: SetupError) -> Self {
         let code = match &e {
             SetupError::Key(KeyError::Layout(_)) => Code::Limit,
+            SetupError::Degree { .. } | SetupError::Commit(_) => Code::Bug,
             _ => Code::Unsupported,
         };
         Self::new(code, e.to_string())

@@ -13,7 +13,7 @@ use verifier::{KeyError, Profile, Protocol, VerifyingKey};
 use crate::setup::{Prover, SetupError};
 
 /// Largest proving key accepted, in bytes.
-pub const MAX_KEY_BYTES: usize = 1 << 32;
+pub const MAX_KEY_BYTES: usize = 1 << 31;
 
 /// The content of a proving key file.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,7 +1,11 @@
 //! Setup: from a model to a prover that is ready to prove.
 
+use air::builder::Challenges;
+use air::chips::{Air, MAX_DEGREE};
 use air::graph::{EvalError, Evaluation, Model, ModelError, evaluate};
+use air::layout::Layout;
 use air::witness::SetupTraces;
+use p3_challenger::FieldChallenger;
 use p3_commit::Pcs;
 use p3_dft::Radix2DitParallel;
 use p3_field::{BasedVectorSpace, PrimeField32};
@@ -38,6 +42,14 @@ pub enum SetupError {
     /// The verifying key made from it would be refused.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A chip's constraints are of too high a degree for the quotient: a bug.
+    #[error("the {chip} chip has constraints of degree {degree}, more than {MAX_DEGREE}")]
+    Degree {
+        /// The chip.
+        chip: &'static str,
+        /// Its degree.
+        degree: usize,
+    },
     /// The commitment scheme failed.
     #[error("committing failed: {0}")]
     Commit(String),
@@ -51,6 +63,7 @@ impl<P: Protocol> Prover<P> {
         model.validate(modulus)?;
         // The checks a verifier makes come first: they also bound what is allocated below.
         let layout = verifier::key::layout_of::<P>(&model.graph)?;
+        check_degrees::<P>(&layout)?;
         let traces = info_span!("setup traces")
             .in_scope(|| SetupTraces::<P::Val>::generate(&layout, &model));
         let pcs = P::pcs(profile);
@@ -97,6 +110,23 @@ impl<P: Protocol> Prover<P> {
         let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
         self.prepared.layout.committed_cells(degree)
     }
+}
+
+/// Measures the degree of every table. A constraint of higher degree would have no quotient of the
+/// committed size, and the commitment scheme would notice only by making wrong proofs.
+fn check_degrees<P: Protocol>(layout: &Layout) -> Result<(), SetupError> {
+    let mut challenger = P::challenger();
+    let mut draw = || -> P::Challenge { challenger.sample_algebra_element() };
+    let challenges =
+        Challenges::projection(draw(), draw(), layout.power_counts()).with_lookup(draw(), draw());
+    for table in &layout.tables {
+        let degree = air::debug::degree(table, &challenges, draw());
+        if degree > MAX_DEGREE {
+            let chip = table.chip.name();
+            return Err(SetupError::Degree { chip, degree });
+        }
+    }
+    Ok(())
 }
 
 /// Commits to matrices over their natural domains.

@@ -26,7 +26,7 @@ const MAGIC: [u8; 8] = *b"PROVENN\0";
 const HEADER: usize = 12;
 
 /// Memory a decoder may claim for one artefact.
-const MAX_DECODED: usize = 1 << 32;
+const MAX_DECODED: usize = 1 << 31;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,6 +54,10 @@ pub trait Protocol: 'static + Clone + Debug + Send + Sync {
     /// An empty transcript.
     fn challenger() -> Self::Challenger;
 
+    /// Whether a commitment is a single root. Further roots would be absorbed and never opened:
+    /// harmless, but then one commitment could be written in many ways.
+    fn is_single_root(commitment: &Commitment<Self>) -> bool;
+
     /// The rows of a committed matrix on the coset of size `2^log_size`, in bit-reversed order.
     fn evaluations<'a>(
         pcs: &'a Self::Pcs,
@@ -127,6 +131,10 @@ where
             mmcs: ExtensionMmcs::new(mmcs.clone()),
         };
         TwoAdicFriPcs::new(Radix2DitParallel::default(), mmcs, fri)
+    }
+
+    fn is_single_root(commitment: &Commitment<Self>) -> bool {
+        commitment.roots().len() == 1
     }
 
     fn challenger() -> Self::Challenger {

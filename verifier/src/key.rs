@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use air::graph::{Graph, GraphError};
 use air::layout::{Layout, LayoutError, MaskBands};
+use p3_commit::Pcs;
 use p3_field::{BasedVectorSpace, PrimeField32};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,12 @@ pub enum KeyError {
     /// The graph has no layout.
     #[error("the key's graph cannot be laid out: {0}")]
     Layout(#[from] LayoutError),
+    /// A commitment of the key is not a single root.
+    #[error("a commitment of the key is malformed")]
+    Commitment,
+    /// The fixed commitment is not the graph's: selectors or tables are not what they should be.
+    #[error("the key's fixed columns are not those of its graph")]
+    Fixed,
     /// The level computed for this key is below its profile's target.
     #[error("round `{round}` reaches {bits} bits, the profile promises {target}")]
     Security {
@@ -123,6 +130,12 @@ impl<P: Protocol> VerifyingKey<P> {
         let profile = Profile::by_id(self.profile)
             .filter(|p| p.extension_degree == degree)
             .ok_or(KeyError::Profile(self.profile))?;
+        if ![&self.fixed, &self.weights]
+            .into_iter()
+            .all(P::is_single_root)
+        {
+            return Err(KeyError::Commitment);
+        }
         let layout = layout_of::<P>(&self.graph)?;
         let shape = Shape::new(&self.graph, &layout, degree);
         let security = Security::new::<P>(&profile, &shape);
@@ -145,6 +158,29 @@ impl<P: Protocol> VerifyingKey<P> {
 }
 
 impl<P: Protocol> Prepared<P> {
+    /// Rebuilds the fixed columns from the graph and compares their commitment with the key's.
+    ///
+    /// Selectors, range tables and activation tables follow from the graph alone, so a key that
+    /// passes can be wrong in one thing only: which weights it commits to, and that is its identity.
+    /// Without this check a key must come from someone who is trusted to have run setup. It costs
+    /// about as much as committing to the fixed columns, and needs to be made once for each key.
+    pub fn audit(&self) -> Result<(), KeyError> {
+        let pcs = P::pcs(&self.profile);
+        let fixed = self.layout.tables.iter().map(|table| {
+            let matrix = table.generate_fixed::<P::Val>();
+            let domain = <P::Pcs as Pcs<P::Challenge, P::Challenger>>::natural_domain_for_degree(
+                &pcs,
+                table.height(),
+            );
+            (domain, matrix)
+        });
+        let committed = <P::Pcs as Pcs<P::Challenge, P::Challenger>>::commit(&pcs, fixed);
+        match committed {
+            Ok((commitment, _)) if commitment == self.key.fixed => Ok(()),
+            _ => Err(KeyError::Fixed),
+        }
+    }
+
     /// A short name of the model: the digest of its weight commitment and graph.
     pub fn model_digest(&self) -> Digest {
         digest(

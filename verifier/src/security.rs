@@ -4,7 +4,8 @@
 //! the smallest of the rounds' bits. All rounds are *proven*, in the unique-decoding regime: the
 //! list size is 1 and nothing is conjectured about Reed–Solomon codes.
 //!
-//! With q = p^D, h the logarithm of the tallest table, k = 2^h, n = k·2^b:
+//! With q = p^D, h the logarithm of the tallest table, k = 2^h, n = k·2^b, and k₀, n₀ the same for
+//! the shortest table, where a far word is hardest to catch:
 //!
 //! | round | bits |
 //! |---|---|
@@ -13,8 +14,8 @@
 //! | constraints | log q − log C, C constraints in all |
 //! | out of domain | log q − log max(d(k+1) + k − 1, (c+1)k + 1) + grinding, d = 3, c = 2 |
 //! | batching | log q − log(n + 1) − log(B − 1) + grinding, B opened columns × points |
-//! | folding | log q − log(n + 1) − log(A − 1) + grinding, A the largest arity |
-//! | queries | −s·log((1 + (k + 2)/n)/2) + grinding |
+//! | folding | log q − log(n + 1) − log A + grinding, A the largest arity, inputs joining counted |
+//! | queries | −s·log((1 + (k₀ + 2)/n₀)/2) + grinding |
 //! | hash | 128 |
 //!
 //! References: BCIKS20 (eprint 2020/654) for proximity gaps within unique decoding; eprint
@@ -56,6 +57,8 @@ pub struct Security {
 pub struct Shape {
     /// Logarithm of the tallest table.
     pub log_height: usize,
+    /// Logarithm of the shortest table.
+    pub min_log_height: usize,
     /// Constraints of all tables.
     pub constraints: usize,
     /// Messages × height, all tables, and the verifier's own.
@@ -73,6 +76,7 @@ impl Shape {
     pub fn new(graph: &Graph, layout: &Layout, extension_degree: usize) -> Self {
         let mut shape = Self {
             log_height: 0,
+            min_log_height: usize::MAX,
             constraints: 0,
             messages: graph.inputs.len() + graph.outputs.len(),
             message_len: air::bus::MAX_MESSAGE_LEN + 1,
@@ -83,6 +87,7 @@ impl Shape {
             let w = table.widths;
             debug_assert_eq!(w.constraints, table.chip.constraint_names().len());
             shape.log_height = shape.log_height.max(table.log_height);
+            shape.min_log_height = shape.min_log_height.min(table.log_height);
             shape.constraints += w.constraints + lookup_constraints(w.messages);
             shape.messages += w.messages << table.log_height;
             shape.openings += w.fixed
@@ -114,7 +119,9 @@ impl Security {
 
         let ood = (d * (k + 1.0) + k - 1.0).max((c + 1.0) * k + 1.0);
         let arity = libm::exp2(profile.max_log_arity as f64);
-        let per_query = -libm::log2((1.0 + (k + 2.0) / n) / 2.0);
+        let shortest = libm::exp2(shape.min_log_height as f64);
+        let rate = (shortest + 2.0) / (shortest * libm::exp2(profile.log_blowup as f64));
+        let per_query = -libm::log2((1.0 + rate) / 2.0);
         let round = |name, bits| Round { name, bits };
         let rounds = alloc::vec![
             round("projection", log_q - count(shape.projection_degree)),
@@ -135,7 +142,7 @@ impl Security {
             ),
             round(
                 "folding",
-                log_q - log(n + 1.0) - log(arity - 1.0) + profile.fold_pow_bits as f64,
+                log_q - log(n + 1.0) - log(arity) + profile.fold_pow_bits as f64,
             ),
             round(
                 "queries",

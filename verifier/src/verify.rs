@@ -115,6 +115,15 @@ pub fn verify<P: Protocol>(
 fn check_shape<P: Protocol>(prepared: &Prepared<P>, proof: &Proof<P>) -> Result<(), VerifyError> {
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
     let tables = &prepared.layout.tables;
+    let commitments = [
+        &proof.main,
+        &proof.projection,
+        &proof.lookup,
+        &proof.quotient,
+    ];
+    if !commitments.into_iter().all(P::is_single_root) {
+        return Err(VerifyError::Shape("a commitment"));
+    }
     if proof.terminals.len() != tables.len() {
         return Err(VerifyError::Shape("the list of terminals"));
     }

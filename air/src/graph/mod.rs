@@ -29,6 +29,10 @@ pub use self::weights::{LinearWeights, Model, ModelError};
 
 /// Largest number of features or positions one tensor may have.
 pub const MAX_EXTENT: u32 = 1 << 22;
+/// Largest number of weights in one graph; also keeps row counts within 32 bits.
+pub const MAX_WEIGHTS: u64 = 1 << 30;
+/// Largest number of tensor elements in one graph.
+pub const MAX_ELEMENTS: u64 = 1 << 28;
 /// Largest number of layers in one graph.
 pub const MAX_LAYERS: usize = 4096;
 /// Largest number of entries of one activation table.
@@ -284,6 +288,14 @@ pub enum GraphError {
         /// How many there may be.
         max: usize,
     },
+    /// All tensors, or all weights, are more than this implementation accepts.
+    #[error("the graph has more than {max} {what}")]
+    TooLarge {
+        /// What was counted.
+        what: &'static str,
+        /// How many there may be.
+        max: u64,
+    },
     /// A tensor's extents are zero, too large, or at odds with its shape or encoding.
     #[error("tensor {tensor}: its shape, extents, range or scale is out of bounds")]
     Tensor {
@@ -385,10 +397,28 @@ impl Graph {
             }
             read[id.index()] += 1;
         }
+        self.validate_sizes()?;
         match read.iter().position(|&count| count != 1) {
             Some(tensor) => Err(wiring(tensor)),
             None => Ok(()),
         }
+    }
+
+    /// Bounds that keep every later count of rows and cells far from overflow.
+    fn validate_sizes(&self) -> Result<(), GraphError> {
+        let features = |id: TensorId| u64::from(self.tensors[id.index()].features);
+        let weights = self.layers.iter().try_fold(0u64, |sum, layer| {
+            sum.checked_add(features(layer.input) * features(layer.output))
+        });
+        let elements: u64 = (self.tensors.iter())
+            .map(|t| u64::from(t.features) * u64::from(t.positions))
+            .sum();
+        let within = |what, got: Option<u64>, max: u64| match got {
+            Some(n) if n <= max => Ok(()),
+            _ => Err(GraphError::TooLarge { what, max }),
+        };
+        within("weights", weights, MAX_WEIGHTS)?;
+        within("tensor elements", Some(elements), MAX_ELEMENTS)
     }
 
     fn validate_layer(&self, index: usize, layer: &Layer, modulus: u64) -> Result<(), GraphError> {

@@ -15,7 +15,7 @@ use crate::logup::lookup_width;
 
 const COMMIT: u64 = 40;
 const OPEN: u64 = 10;
-const COLUMN: u64 = 30_000;
+const COLUMN: u64 = 10_000;
 /// Extension degree the model assumes.
 const DEGREE: u64 = 5;
 /// Widest row of a table.
@@ -23,20 +23,28 @@ const MAX_LANES: usize = 256;
 /// Widest limb: a range table of `2^16` entries.
 const MAX_LIMB_BITS: u8 = 16;
 
-fn table_cost(rows: usize, committed: u64, opened: u64) -> u64 {
-    let height = 1u64 << log2_ceil(rows).max(super::MIN_LOG_HEIGHT);
-    height * (COMMIT * committed + OPEN * opened) + COLUMN * (committed + opened)
+fn height(rows: usize) -> u64 {
+    1 << log2_ceil(rows).max(super::MIN_LOG_HEIGHT)
 }
 
-/// Weights per row for layers of shape `(inputs, outputs)`.
+fn table_cost(rows: usize, committed: u64, opened: u64) -> u64 {
+    height(rows) * (COMMIT * committed + OPEN * opened) + COLUMN * (committed + opened)
+}
+
+/// Auxiliary cells a weight may cost, in hundredths, wherever some number of lanes allows it.
+const AUX_PER_WEIGHT: u64 = 16;
+
+/// Weights per row for layers of shape `(inputs, outputs)`: the cheapest choice within the budget
+/// of auxiliary cells, or the cheapest at all where narrow layers leave none.
 pub fn choose_weight_lanes(shapes: &[(usize, usize)]) -> usize {
-    let cost = |lanes: usize| {
-        let rows = shapes.iter().map(|&(k, n)| k * n.div_ceil(lanes)).sum();
-        // One projection column and one LogUp column.
-        table_cost(rows, 2 * DEGREE, lanes as u64)
-    };
+    // One projection column and one LogUp column.
+    let aux = 2 * DEGREE;
+    let weights: u64 = shapes.iter().map(|&(k, n)| (k * n) as u64).sum();
+    let rows = |lanes: usize| shapes.iter().map(|&(k, n)| k * n.div_ceil(lanes)).sum();
+    let over_budget = |lanes: usize| 100 * aux * height(rows(lanes)) > AUX_PER_WEIGHT * weights;
+    let cost = |lanes: usize| table_cost(rows(lanes), aux, lanes as u64);
     (1..=MAX_LANES)
-        .min_by_key(|&lanes| cost(lanes))
+        .min_by_key(|&lanes| (over_budget(lanes), cost(lanes)))
         .unwrap_or(1)
 }
 

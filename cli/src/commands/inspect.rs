@@ -7,9 +7,9 @@ use air::layout::Layout;
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
 use verifier::security::Security;
-use verifier::{Prepared, Profile, ProofFile, VerifyingKey};
+use verifier::{Prepared, Profile, ProofFile};
 
-use super::{DEGREE, MAX_FILE, P, quantise, set_up, setup};
+use super::{DEGREE, MAX_FILE, P, quantise, set_up, setup, verify};
 use crate::args::InspectArgs;
 use crate::error::Failure;
 use crate::files;
@@ -29,8 +29,7 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
         Err(e) => return Err(in_file(e.into())),
         Ok((Kind::VerifyingKey, _)) => {
             report.json("kind", "verifying key");
-            let key = VerifyingKey::<P>::from_bytes(&bytes).map_err(|e| in_file(e.into()))?;
-            prepared(&mut report, &key);
+            prepared(&mut report, &verify::read_key(&args.file)?);
         }
         Ok((Kind::ProvingKey, _)) => {
             report.json("kind", "proving key");

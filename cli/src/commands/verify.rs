@@ -80,10 +80,14 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Reads and checks a verifying key.
+/// Reads and checks a verifying key, its fixed columns included.
 pub fn read_key(path: &Path) -> Result<Prepared<P>, Failure> {
     let bytes = files::read(path, MAX_KEY_BYTES as u64)?;
-    VerifyingKey::<P>::from_bytes(&bytes).map_err(|e| Failure::from(e).in_file(path))
+    let key = VerifyingKey::<P>::from_bytes(&bytes).map_err(|e| Failure::from(e).in_file(path))?;
+    tracing::info_span!("audit key")
+        .in_scope(|| key.audit())
+        .map_err(|e| Failure::from(e).in_file(path))?;
+    Ok(key)
 }
 
 /// The statement's inputs as real numbers, row-major.

@@ -71,7 +71,7 @@
 //!   name the same `q`. `V` is known modulo p and takes fewer than p values: `span ≤ p`, where
 //!   `span = (domain + 2·(2^m − 1))·2^s`, is checked on the graph by the verifier
 //!   ([`crate::graph::Graph::validate`]). So is the meaning bound, by whoever holds the weights.
-//!   Example: s = 10, m = 18, 12-bit domain: `(2^12 + 2^19)·2^10 = 541 065 216 < p = 2 013 265 921`.
+//!   Example: s = 10, m = 18, 12-bit domain: `(2^12 + 2^19 − 2)·2^10 = 541 063 168 < p = 2 013 265 921`.
 //! - `h`, `s`: fixed by 1 and 2 from row to row. They are *not* fixed on row 0, and need not be:
 //!   row 0 has `keep = 0` and no claim.
 //! - `v`: received from the weight table, `takes` being fixed, or by 3 and 4 a power of ρ.

@@ -39,7 +39,8 @@
 //!
 //! `w`, `cont`, `end`, `layer`, `index` are committed by the verifying key; `fold` and `start` fix
 //! `h` on every live row. The empty leading lanes carry exponents `≥ N`, which no accumulator has:
-//! a key that puts numbers there describes a model that has no proofs, never a second answer.
+//! a key that puts numbers there describes a model that some inputs have no proof for, never one
+//! with a second answer.
 //! Whether `v_k` belongs to the weights is exact; that the *folded* identity implies the product is
 //! Schwartz–Zippel in ρ and σ, over polynomials of degree below `N` and the number of positions,
 //! because weights, inputs and accumulators are all committed before σ, ρ are drawn.
