@@ -274,10 +274,11 @@ fn check_table<F: Field, EF: ExtensionField<F>>(
 /// Measures the degree of a table's folded constraint, LogUp's included: all columns are replaced
 /// by lines in one variable, and the degree of the resulting polynomial is read off its finite
 /// differences at `MAX + 2` points. Exact except with negligible probability over `seed`.
-pub fn degree<EF: Field>(table: &Table, challenges: &Challenges<EF>, seed: EF) -> usize
-where
-    EF: ExtensionField<EF>,
-{
+pub fn degree<EF: ExtensionField<EF>>(
+    table: &Table,
+    challenges: &Challenges<EF>,
+    seed: EF,
+) -> usize {
     const POINTS: usize = 8;
     let widths = table.widths;
     let mut state = seed;

@@ -13,8 +13,8 @@
 //!
 //!   1. `pin_i`   every row   `f_i·d_1·d_2 − m_1·d_2 − m_2·d_1 = 0`
 //!   2. `start`   first row   `first·acc = 0`
-//!   3. `step`    live pairs  `step·(acc' − acc − Σf_i) = 0`, or with an odd message `(d, m)`
-//!                            `step·((acc' − acc − Σf_i)·d − m) = 0`
+//!   3. `step`    live pairs  `step·(acc' − acc − Σf_i) = 0`, or with an odd message `(d, m)`:
+//!      `step·((acc' − acc − Σf_i)·d − m) = 0`
 //!   4. `last`    last live   the same with the terminal in place of `acc'`
 //!
 //! ## Padding

@@ -8,7 +8,7 @@ use air::graph::Model;
 use p3_field::PrimeField32;
 use serde::{Deserialize, Serialize};
 use verifier::codec::{self, CodecError, Kind};
-use verifier::{KeyError, Profile, Protocol, VerifyingKey};
+use verifier::{KeyError, Protocol, VerifyingKey};
 
 use crate::setup::{Prover, SetupError};
 
@@ -74,7 +74,10 @@ impl<P: Protocol> Prover<P> {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProvingKeyError> {
         let key = read_key::<P>(bytes)?;
         let id = key.verifying_key.profile;
-        let profile = Profile::by_id(id).ok_or(SetupError::Key(KeyError::Profile(id)))?;
+        let profile = *P::PROFILES
+            .iter()
+            .find(|p| p.id == id)
+            .ok_or(SetupError::Key(KeyError::Profile(id)))?;
         let prover = Self::new(key.model, &profile)?;
         if prover.prepared.key == key.verifying_key {
             Ok(prover)

@@ -16,7 +16,7 @@ use tracing::info_span;
 use verifier::config::{PcsProof, ProverData};
 use verifier::proof::statement_digest;
 use verifier::transcript::Pow;
-use verifier::{Proof, ProofFile, Protocol, TableOpenings};
+use verifier::{Opened, Proof, ProofFile, Protocol, TableOpenings};
 
 use crate::adversary::{Adversary, Honest};
 use crate::lookup::{self, Traces};
@@ -241,7 +241,7 @@ impl<P: Protocol> Prover<P> {
         rounds: [&ProverData<P>; 6],
         zeta: P::Challenge,
         challenger: &mut P::Challenger,
-    ) -> Result<(Vec<TableOpenings<P::Challenge>>, PcsProof<P>), ProveError> {
+    ) -> Result<(Opened<P>, PcsProof<P>), ProveError> {
         let tables = &self.prepared.layout.tables;
         let requests = rounds
             .into_iter()
@@ -265,8 +265,11 @@ impl<P: Protocol> Prover<P> {
     }
 }
 
+/// How many columns a table has in a commitment.
+type Width = fn(&Table) -> usize;
+
 /// For each commitment: which tables have a matrix in it, and whether it is opened at ω·ζ too.
-const ROUNDS: [(fn(&Table) -> usize, bool); 6] = [
+const ROUNDS: [(Width, bool); 6] = [
     (|t| t.widths.fixed, false),
     (|t| t.widths.weight, false),
     (|t| t.widths.main, false),

@@ -3,13 +3,18 @@
 mod common;
 
 use air::graph::Function;
-use common::{P, Prover, Spec, input, mlp};
-use verifier::{Profile, ProofFile, verify};
+use common::{P, Spec, input, mlp};
+use prover::Prover;
+use verifier::{BabyBearKeccak, Profile, ProofFile, Protocol, verify};
 
 fn round_trip(spec: &Spec<'_>, profile: &Profile) {
+    round_trip_in::<P>(spec, profile);
+}
+
+fn round_trip_in<P: Protocol>(spec: &Spec<'_>, profile: &Profile) {
     let model = mlp(spec);
     let x = input(&model, 7);
-    let prover = Prover::new(model, profile).expect("the model sets up");
+    let prover = Prover::<P>::new(model, profile).expect("the model sets up");
     let evaluation = prover.evaluate(&x).expect("the model evaluates");
     assert_eq!(
         prover.check(&evaluation, 4),
@@ -75,4 +80,9 @@ fn accepts_batches_and_every_shift() {
         };
         round_trip(&spec, &Profile::LATENCY);
     }
+}
+
+#[test]
+fn accepts_another_extension_degree() {
+    round_trip_in::<BabyBearKeccak<4>>(&Spec::default(), &Profile::DEGREE_4);
 }

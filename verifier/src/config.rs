@@ -45,8 +45,10 @@ pub trait Protocol: 'static + Clone + Debug + Send + Sync {
         + CanObserve<Commitment<Self>>
         + Clone;
 
-    /// Short name, part of every key.
+    /// Short name; the transcript begins with it.
     const NAME: &'static str;
+    /// The security profiles this configuration can be used with.
+    const PROFILES: &'static [Profile];
 
     /// The commitment scheme with a profile's parameters.
     fn pcs(profile: &Profile) -> Self::Pcs;
@@ -116,6 +118,11 @@ where
     type Challenger = SerializingChallenger32<BabyBear, HashChallenger<u8, Keccak256Hash, 32>>;
 
     const NAME: &'static str = "babybear-keccak";
+    const PROFILES: &'static [Profile] = match D {
+        4 => &[Profile::DEGREE_4],
+        5 => &Profile::ALL,
+        _ => &[],
+    };
 
     fn pcs(profile: &Profile) -> Self::Pcs {
         let sponge = Sponge::new(KeccakF {});

@@ -127,8 +127,9 @@ impl<P: Protocol> VerifyingKey<P> {
     /// Checks the key: known profile, sound graph, a layout, and the promised level.
     pub fn prepare(self) -> Result<Prepared<P>, KeyError> {
         let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-        let profile = Profile::by_id(self.profile)
-            .filter(|p| p.extension_degree == degree)
+        let profile = *P::PROFILES
+            .iter()
+            .find(|p| p.id == self.profile && p.extension_degree == degree)
             .ok_or(KeyError::Profile(self.profile))?;
         if ![&self.fixed, &self.weights]
             .into_iter()

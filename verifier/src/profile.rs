@@ -92,15 +92,31 @@ impl Profile {
         ..Self::LATENCY
     };
 
-    /// Every profile.
+    /// For comparison: 100 bits proven with the degree-4 extension, which needs grinding in almost
+    /// every round.
+    pub const DEGREE_4: Self = Self {
+        id: 5,
+        name: "degree-4",
+        summary: "100 bits proven in the degree-4 extension, with grinding",
+        extension_degree: 4,
+        num_queries: 120,
+        batch_pow_bits: 16,
+        fold_pow_bits: 6,
+        query_pow_bits: 20,
+        lookup_pow_bits: 12,
+        ood_pow_bits: 4,
+        ..Self::LATENCY
+    };
+
+    /// Every profile of the default configuration.
     pub const ALL: [Self; 4] = [Self::LATENCY, Self::COMPACT, Self::THROUGHPUT, Self::P128];
 
-    /// The profile with this number.
+    /// The profile of the default configuration with this number.
     pub fn by_id(id: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.id == id)
     }
 
-    /// The profile with this name.
+    /// The profile of the default configuration with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.name == name)
     }

@@ -61,9 +61,9 @@ pub enum VerifyError {
         /// The chip.
         chip: &'static str,
     },
-    /// ζ lies on a table's domain; happens with negligible probability.
-    #[error("invalid proof: the out-of-domain point lies in a domain")]
-    OutOfDomain,
+    /// A table is taller than the field has roots of unity for; the layout's bound excludes it.
+    #[error("a table is too tall for the field")]
+    Domain,
     /// The opening proof is wrong.
     #[error("invalid proof: the opening proof is wrong ({0})")]
     Opening(alloc::string::String),
@@ -99,7 +99,7 @@ pub fn verify<P: Protocol>(
     {
         check_constraints::<P>(table, opened, terminal, &challenges, lambda, zeta)?;
     }
-    let rounds = opening_rounds(prepared, proof, zeta).ok_or(VerifyError::OutOfDomain)?;
+    let rounds = opening_rounds(prepared, proof, zeta).ok_or(VerifyError::Domain)?;
     P::pcs(profile)
         .verify(rounds, &proof.pcs, &mut transcript.challenger)
         .map_err(|e| VerifyError::Opening(alloc::format!("{e:?}")))?;
@@ -234,57 +234,65 @@ fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
         .collect()
 }
 
-type Rounds<P> = Vec<
-    CommitmentOpening<
-        <P as Protocol>::Challenge,
-        Commitment<P>,
-        TwoAdicMultiplicativeCoset<<P as Protocol>::Val>,
-    >,
+type Round<P> = CommitmentOpening<
+    <P as Protocol>::Challenge,
+    Commitment<P>,
+    TwoAdicMultiplicativeCoset<<P as Protocol>::Val>,
 >;
+
+/// A table's values of one commitment, at each point it is opened at.
+type Pick<EF> = fn(&TableOpenings<EF>) -> Vec<Vec<EF>>;
 
 /// All commitments with the points they are opened at: F, W, M at ζ; P, L at ζ and ω·ζ; Q at ζ.
 fn opening_rounds<P: Protocol>(
     prepared: &Prepared<P>,
     proof: &Proof<P>,
     zeta: P::Challenge,
-) -> Option<Rounds<P>> {
-    let tables = &prepared.layout.tables;
-    let round = |commitment: &Commitment<P>,
-                 values: &dyn Fn(&TableOpenings<P::Challenge>) -> Vec<Vec<P::Challenge>>|
-     -> Option<CommitmentOpening<_, _, _>> {
-        let mut matrices = Vec::new();
-        for (table, opened) in tables.iter().zip(&proof.opened) {
-            let next = zeta * P::Val::two_adic_generator(table.log_height);
-            let values = values(opened);
-            if values.iter().all(Vec::is_empty) {
-                continue;
-            }
-            let points = [zeta, next]
-                .into_iter()
-                .zip(values)
-                .map(|(point, values)| PointOpening { point, values })
-                .collect();
-            let domain = TwoAdicMultiplicativeCoset::new(P::Val::ONE, table.log_height)?;
-            matrices.push(MatrixOpening { domain, points });
-        }
-        Some(CommitmentOpening {
-            commitment: commitment.clone(),
-            matrices,
-        })
-    };
+) -> Option<Vec<Round<P>>> {
     let key = &prepared.key;
-    [
-        round(&key.fixed, &|o| vec![o.fixed.clone()]),
-        round(&key.weights, &|o| vec![o.weight.clone()]),
-        round(&proof.main, &|o| vec![o.main.clone()]),
-        round(&proof.projection, &|o| {
+    let rounds: [(&Commitment<P>, Pick<P::Challenge>); 6] = [
+        (&key.fixed, |o| vec![o.fixed.clone()]),
+        (&key.weights, |o| vec![o.weight.clone()]),
+        (&proof.main, |o| vec![o.main.clone()]),
+        (&proof.projection, |o| {
             vec![o.projection.clone(), o.projection_next.clone()]
         }),
-        round(&proof.lookup, &|o| {
+        (&proof.lookup, |o| {
             vec![o.lookup.clone(), o.lookup_next.clone()]
         }),
-        round(&proof.quotient, &|o| vec![o.quotient.clone()]),
-    ]
-    .into_iter()
-    .collect()
+        (&proof.quotient, |o| vec![o.quotient.clone()]),
+    ];
+    rounds
+        .into_iter()
+        .map(|(commitment, pick)| opening_round(prepared, proof, zeta, commitment, pick))
+        .collect()
+}
+
+/// One commitment: a matrix for every table that has columns in it.
+fn opening_round<P: Protocol>(
+    prepared: &Prepared<P>,
+    proof: &Proof<P>,
+    zeta: P::Challenge,
+    commitment: &Commitment<P>,
+    pick: Pick<P::Challenge>,
+) -> Option<Round<P>> {
+    let mut matrices = Vec::new();
+    for (table, opened) in prepared.layout.tables.iter().zip(&proof.opened) {
+        let values = pick(opened);
+        if values.iter().all(Vec::is_empty) {
+            continue;
+        }
+        let next = zeta * P::Val::two_adic_generator(table.log_height);
+        let points = [zeta, next]
+            .into_iter()
+            .zip(values)
+            .map(|(point, values)| PointOpening { point, values })
+            .collect();
+        let domain = TwoAdicMultiplicativeCoset::new(P::Val::ONE, table.log_height)?;
+        matrices.push(MatrixOpening { domain, points });
+    }
+    Some(CommitmentOpening {
+        commitment: commitment.clone(),
+        matrices,
+    })
 }

@@ -130,14 +130,13 @@ impl ActivationAir {
         let rho = challenges.rho();
         let lanes = self.lanes * self.lane_width();
         for block in &self.blocks {
-            let (mut h, mut s, mut power) = (EF::ZERO, EF::ZERO, EF::ONE);
-            for offset in 0..block.features {
-                let r = block.start + offset;
-                let v = match block.sink {
-                    Sink::Layer { layer, .. } => folded[layer][offset],
-                    Sink::Output => power,
-                };
-                power *= rho;
+            // v_k of the layer that reads the tensor, or the powers of ρ on an output.
+            let values: Vec<EF> = match block.sink {
+                Sink::Layer { layer, .. } => folded[layer].clone(),
+                Sink::Output => rho.powers().take(block.features).collect(),
+            };
+            let (mut h, mut s) = (EF::ZERO, EF::ZERO);
+            for (r, v) in (block.start..).zip(values) {
                 columns[r * width + projection::V] = v;
                 let row = &main.values[r * lanes..(r + 1) * lanes];
                 let (acc, out) = self.project_row(block, row, weights.values[r], challenges);
