@@ -1,0 +1,224 @@
+//! # Arbitrary bytes
+//!
+//! Readers of keys and proofs are fed anything at all, and things that almost look right. They
+//! must answer with an error. If this failed, a file could stop a verifier.
+
+use air::graph::{
+    Activation, Encoding, Function, Graph, Layer, PostOp, Range, Requant, Tensor, TensorId,
+};
+use proptest::prelude::*;
+use verifier::codec::{self, CodecError, Kind};
+use verifier::{BabyBearKeccak, KeyError, Prepared, ProofFile, VerifyingKey};
+
+type P = BabyBearKeccak<5>;
+
+/// A key for a model of one layer; its commitments are of nothing.
+fn key() -> VerifyingKey<P> {
+    let range = Range::signed(8);
+    let tensor = |features| Tensor {
+        name: "t".into(),
+        shape: vec![1, features],
+        features,
+        positions: 1,
+        range,
+        encoding: Encoding::Uniform { frac_bits: 0 },
+    };
+    let commitment = || {
+        // A cap of one digest of zeros, by its encoding.
+        let bytes = codec::encode_payload(&vec![[0u64; 4]]);
+        let found = bincode::serde::decode_from_slice(
+            &bytes,
+            bincode::config::standard().with_fixed_int_encoding(),
+        );
+        found.map(|(value, _)| value)
+    };
+    VerifyingKey {
+        profile: 1,
+        graph: Graph {
+            tensors: vec![tensor(3), tensor(2)],
+            layers: vec![Layer {
+                name: "l".into(),
+                input: TensorId(0),
+                output: TensorId(1),
+                requant: Requant {
+                    shift: 4,
+                    excess_bits: 3,
+                    activation: Activation {
+                        function: Function::Relu,
+                        ..Activation::identity(range, 0)
+                    },
+                },
+            }],
+            inputs: vec![TensorId(0)],
+            outputs: vec![TensorId(1)],
+            post: vec![vec![PostOp::Softmax]],
+        },
+        fixed: commitment().expect("a commitment"),
+        weights: commitment().expect("a commitment"),
+    }
+}
+
+fn prepared() -> Prepared<P> {
+    key().prepare().expect("the key is sound")
+}
+
+/// A header of ours before arbitrary bytes.
+fn framed(kind: u8, profile: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = b"PROVENN\0".to_vec();
+    bytes.extend([kind, profile]);
+    bytes.extend(codec::FORMAT_VERSION.to_le_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn rejects_arbitrary_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert_eq!(codec::sniff(&bytes), Err(CodecError::NotOurs));
+        let error = VerifyingKey::<P>::from_bytes(&bytes).expect_err("noise");
+        prop_assert_eq!(error, KeyError::Codec(CodecError::NotOurs));
+        let error = ProofFile::<P>::from_bytes(&bytes, &prepared()).expect_err("noise");
+        prop_assert_eq!(error, CodecError::NotOurs);
+    }
+
+    #[test]
+    fn rejects_arbitrary_payloads(
+        kind in 0u8..5,
+        profile in 0u8..7,
+        payload in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let bytes = framed(kind, profile, &payload);
+        let sniffed = codec::sniff(&bytes);
+        prop_assert_eq!(sniffed.is_ok(), (1..=3).contains(&kind));
+        prop_assert!(VerifyingKey::<P>::from_bytes(&bytes).is_err());
+        prop_assert!(ProofFile::<P>::from_bytes(&bytes, &prepared()).is_err());
+    }
+
+    /// Small numbers everywhere: lengths, indices and enum tags that decode.
+    #[test]
+    fn rejects_payloads_of_small_numbers(
+        words in prop::collection::vec(prop_oneof![Just(0u64), 1..4u64, Just(u64::MAX)], 0..60),
+        kind in 1u8..3,
+    ) {
+        let payload: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let bytes = framed(kind, 1, &payload);
+        prop_assert!(VerifyingKey::<P>::from_bytes(&bytes).is_err());
+        prop_assert!(ProofFile::<P>::from_bytes(&bytes, &prepared()).is_err());
+    }
+
+    /// A valid key with some bytes replaced is refused, or is a key of its own.
+    #[test]
+    fn accepts_only_canonical_keys(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = key().to_bytes();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(read) = VerifyingKey::<P>::from_bytes(&bytes) {
+            prop_assert_eq!(read.key.to_bytes(), bytes);
+        }
+    }
+
+    /// Any graph that decodes either is refused or has a layout; nothing overflows on the way.
+    #[test]
+    fn rejects_or_lays_out_any_graph(
+        features in prop::collection::vec(any::<u32>(), 2..4),
+        positions in prop_oneof![1u32..80, any::<u32>()],
+        small in any::<bool>(),
+        lo in any::<i32>(),
+        hi in any::<i32>(),
+        shift in any::<u8>(),
+        excess_bits in any::<u8>(),
+        frac in any::<i16>(),
+    ) {
+        let mut key = key();
+        let range = Range { lo, hi };
+        let features: Vec<u32> = features.iter().map(|f| if small { f % 5000 } else { *f }).collect();
+        key.graph.tensors = features
+            .iter()
+            .map(|&features| Tensor {
+                name: String::new(),
+                shape: vec![positions, features],
+                features,
+                positions,
+                range: if small { Range::signed(8) } else { range },
+                encoding: Encoding::Uniform { frac_bits: if small { 0 } else { frac } },
+            })
+            .collect();
+        key.graph.layers = (1..features.len() as u32)
+            .map(|i| Layer {
+                name: String::new(),
+                input: TensorId(i - 1),
+                output: TensorId(i),
+                requant: Requant {
+                    shift: shift % if small { 12 } else { 255 },
+                    excess_bits: excess_bits % if small { 12 } else { 255 },
+                    activation: Activation::identity(
+                        if small { Range::signed(8) } else { range },
+                        if small { 0 } else { frac },
+                    ),
+                },
+            })
+            .collect();
+        key.graph.outputs = vec![TensorId(features.len() as u32 - 1)];
+        let _ = key.prepare();
+    }
+}
+
+#[test]
+fn accepts_the_key_the_properties_start_from() {
+    let bytes = key().to_bytes();
+    assert_eq!(codec::sniff(&bytes), Ok((Kind::VerifyingKey, 1)));
+    let read = VerifyingKey::<P>::from_bytes(&bytes).expect("it is sound");
+    assert_eq!(read.key, key());
+}
+
+#[test]
+fn rejects_unsound_graphs_in_keys() {
+    let refused = |change: &dyn Fn(&mut Graph)| {
+        let mut key = key();
+        change(&mut key.graph);
+        let direct = key.clone().prepare().map(|_| ());
+        let read = VerifyingKey::<P>::from_bytes(&key.to_bytes()).map(|_| ());
+        assert_eq!(direct, read);
+        direct.expect_err("the graph is unsound")
+    };
+    // (256 + 2·(2^m − 1))·2^s > p: two outputs for one accumulator.
+    let error = refused(&|g| g.layers[0].requant.shift = 23);
+    assert!(
+        matches!(
+            error,
+            KeyError::Graph(air::graph::GraphError::NotUnique { .. })
+        ),
+        "{error:?}"
+    );
+    let error = refused(&|g| g.layers[0].requant.excess_bits = 27);
+    assert!(
+        matches!(
+            error,
+            KeyError::Graph(air::graph::GraphError::NotUnique { .. })
+        ),
+        "{error:?}"
+    );
+    let error = refused(&|g| g.layers[0].requant.shift = 200);
+    assert_eq!(
+        error,
+        KeyError::Graph(air::graph::GraphError::Requant { layer: 0 })
+    );
+    let error = refused(&|g| {
+        for tensor in &mut g.tensors {
+            tensor.positions = 65;
+            tensor.shape = vec![65, tensor.features];
+        }
+    });
+    assert!(matches!(error, KeyError::Layout(_)), "{error:?}");
+    let error = refused(&|g| {
+        g.tensors[0].features = 1 << 22;
+        g.tensors[0].shape = vec![1 << 22];
+    });
+    assert!(matches!(error, KeyError::Layout(_)), "{error:?}");
+}
