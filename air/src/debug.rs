@@ -47,6 +47,8 @@ pub enum Failure {
         row: usize,
         /// Name of the constraint.
         constraint: &'static str,
+        /// The columns it reads.
+        columns: &'static str,
     },
     /// A message was not sent as often as it was received.
     Bus {
@@ -76,9 +78,11 @@ impl fmt::Display for Failure {
                 chip,
                 row,
                 constraint,
+                columns,
             } => write!(
                 f,
-                "table {table} ({chip}), row {row}: constraint `{constraint}` fails"
+                "table {table} ({chip}), row {row}: constraint `{constraint}` fails \
+                 (columns {columns})"
             ),
             Self::Bus {
                 bus,
@@ -256,6 +260,7 @@ fn check_table<F: Field, EF: ExtensionField<F>>(
             chip: chip.name(),
             row: r,
             constraint,
+            columns: chip.columns_of(constraint),
         }));
         // Messages count on live rows only.
         if fixed[crate::builder::engine::LIVE].is_zero() {

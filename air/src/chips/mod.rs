@@ -71,6 +71,9 @@ pub trait Air {
 
     /// Names of the constraints, in the order in which `eval` asserts them.
     fn constraint_names(&self) -> &'static [&'static str];
+
+    /// The columns the prover fills in that a constraint reads, for messages.
+    fn columns_of(&self, constraint: &str) -> &'static str;
 }
 
 /// Every chip there is.
@@ -122,6 +125,10 @@ impl Air for Chip {
 
     fn constraint_names(&self) -> &'static [&'static str] {
         with_chip!(self, air => air.constraint_names())
+    }
+
+    fn columns_of(&self, constraint: &str) -> &'static str {
+        with_chip!(self, air => air.columns_of(constraint))
     }
 }
 

@@ -485,4 +485,12 @@ impl Air for ActivationAir {
     fn constraint_names(&self) -> &'static [&'static str] {
         &["project", "consume", "pow_first", "pow_step"]
     }
+
+    fn columns_of(&self, constraint: &str) -> &'static str {
+        match constraint {
+            "project" => "h, q, side, rem, excess",
+            "consume" => "s, out, v",
+            _ => "v",
+        }
+    }
 }

@@ -197,4 +197,8 @@ impl Air for LookupAir {
     fn constraint_names(&self) -> &'static [&'static str] {
         &[]
     }
+
+    fn columns_of(&self, _constraint: &str) -> &'static str {
+        "count"
+    }
 }

@@ -251,4 +251,8 @@ impl Air for WeightsAir {
     fn constraint_names(&self) -> &'static [&'static str] {
         &["fold", "start"]
     }
+
+    fn columns_of(&self, _constraint: &str) -> &'static str {
+        "h"
+    }
 }
