@@ -32,6 +32,11 @@ fn rejects_another_input_output_or_model() {
     fixture
         .run("verify --vk k/model.vk x.proof --output y.json")
         .expect(0);
+    let printed = fixture.run("prove k/model.pk --input x.json --json").stdout;
+    std::fs::write(fixture.path("printed.json"), printed).expect("written");
+    fixture
+        .run("verify --vk k/model.vk x.proof --output printed.json")
+        .expect(0);
     fixture.write_input("y.json", &[output + 0.01]);
     let run = fixture.run("verify --vk k/model.vk x.proof --output y.json");
     run.expect(1).says("another output");

@@ -1,6 +1,7 @@
 //! `provenn accuracy`
 
 use model::data::DataFile;
+use verifier::codec;
 
 use super::{MAX_FILE, import_options, quantise};
 use crate::args::AccuracyArgs;
@@ -13,6 +14,10 @@ const BORROWED_SAMPLES: usize = 64;
 
 pub fn run(args: &AccuracyArgs) -> Result<Report, Failure> {
     let bytes = files::read(&args.model, MAX_FILE)?;
+    if codec::sniff(&bytes) != Err(codec::CodecError::NotOurs) {
+        let message = "there is no floating-point model in a key; give the ONNX file";
+        return Err(Failure::new(Code::Usage, message).in_file(&args.model));
+    }
     let (graph, runner) = model::import_with_reference(&bytes, &import_options(&args.options))
         .map_err(|e| Failure::from(e).in_file(&args.model))?;
     let mut data = DataFile::read(&args.data)?;

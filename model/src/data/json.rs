@@ -1,15 +1,20 @@
-//! JSON samples: `{"input_data": [[…], …]}`, or the list alone.
+//! JSON samples: `{"input_data": [[…], …]}`, or the list alone. Outputs are read the same way from
+//! `output_data`, or from the `output` of what `prove --json` and `run --json` print.
 
 use serde_json::Value;
 
 use super::Array;
 
+/// Keys a list is looked for under, in this order.
+const KEYS: [&str; 3] = ["input_data", "output_data", "output"];
+
 /// Reads one array for each entry of the list.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Array>, String> {
     let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let list = match &value {
-        Value::Object(map) => map
-            .get("input_data")
+        Value::Object(map) => KEYS
+            .iter()
+            .find_map(|key| map.get(*key))
             .ok_or_else(|| "the JSON object has no key \"input_data\"".to_owned())?,
         other => other,
     };
