@@ -8,7 +8,7 @@ mod common;
 
 use common::{MODULUS, P, Prover, Rng, Spec, input, mlp};
 use verifier::codec::{self, CodecError};
-use verifier::{KeyError, Prepared, Profile, ProofFile, VerifyingKey, verify};
+use verifier::{KeyError, Prepared, Profile, ProofFile, VerifyError, VerifyingKey, verify};
 
 struct Files {
     key: Prepared<P>,
@@ -208,5 +208,40 @@ fn rejects_lengths_that_promise_gigabytes() {
         bytes[at + 8..at + 16].copy_from_slice(&claimed.to_le_bytes());
         let error = VerifyingKey::<P>::from_bytes(&bytes).map(|_| ());
         assert_eq!(error, Err(CodecError::Damaged.into()), "{claimed}");
+    }
+}
+
+/// Replaces the one root of the commitment at `at` by two.
+fn with_two_roots(bytes: &[u8], at: usize) -> Vec<u8> {
+    assert_eq!(bytes[at..at + 8], 1u64.to_le_bytes());
+    let mut bytes = bytes.to_vec();
+    bytes[at..at + 8].copy_from_slice(&2u64.to_le_bytes());
+    let root = bytes[at + 8..at + 40].to_vec();
+    bytes.splice(at + 40..at + 40, root);
+    bytes
+}
+
+#[test]
+fn rejects_commitments_that_are_not_a_single_root() {
+    let files = files();
+    let ProofFile {
+        key,
+        statement,
+        proof,
+    } = &files.file;
+    let before = codec::encode_payload(&(key, statement)).len();
+    let one = codec::encode_payload(&proof.main).len();
+    for i in 0..4 {
+        let bytes = with_two_roots(&files.proof_bytes, 12 + before + i * one);
+        let file = ProofFile::<P>::from_bytes(&bytes, &files.key).expect("it is well formed");
+        let error = verify(&files.key, &file.statement, &file.proof);
+        assert_eq!(error, Err(VerifyError::Shape("a commitment")), "{i}");
+    }
+    let VerifyingKey::<P> { profile, graph, .. } = &files.key.key;
+    let before = codec::encode_payload(&(profile, graph)).len();
+    for i in 0..2 {
+        let bytes = with_two_roots(&files.key_bytes, 12 + before + i * one);
+        let error = VerifyingKey::<P>::from_bytes(&bytes).map(|_| ());
+        assert_eq!(error, Err(KeyError::Commitment), "{i}");
     }
 }

@@ -354,6 +354,25 @@ fn rejects_graphs_that_are_not_chains() {
     );
 }
 
+#[test]
+fn rejects_fixed_columns_of_another_graph_when_audited() {
+    let f = fixture();
+    assert_eq!(f.key.audit(), Ok(()));
+    let other = mlp(&Spec {
+        shift: 7,
+        ..Spec::default()
+    });
+    let other = Prover::new(other, &Profile::LATENCY).expect("the model sets up");
+    let mut key = f.key.key.clone();
+    key.fixed = other.verifying_key().key.fixed.clone();
+    let key = key.prepare().expect("only an audit can tell");
+    assert_eq!(key.audit(), Err(KeyError::Fixed));
+    // Which weights a key commits to is its identity: no audit without the model says more.
+    let mut key = f.key.key.clone();
+    key.weights = other.verifying_key().key.weights.clone();
+    assert_eq!(key.prepare().expect("a key").audit(), Ok(()));
+}
+
 /// The fields of a file, and a header that lies.
 #[test]
 fn rejects_a_change_of_every_field_of_a_proof_file() {

@@ -222,3 +222,52 @@ fn rejects_unsound_graphs_in_keys() {
     });
     assert!(matches!(error, KeyError::Layout(_)), "{error:?}");
 }
+
+#[test]
+fn rejects_keys_below_the_promised_level() {
+    // Two batches of enormous layers, in the smaller extension, where projections of so many units
+    // fall just short of 100 bits.
+    type Small = BabyBearKeccak<4>;
+    let key = key();
+    let tall = |features: u32| {
+        let tensor = key.graph.tensors[0].clone();
+        [1, 2].map(|positions| Tensor {
+            shape: vec![positions, features],
+            features,
+            positions,
+            ..tensor.clone()
+        })
+    };
+    let layer = key.graph.layers[0].clone();
+    let graph = |features| Graph {
+        tensors: tall(1).into_iter().chain(tall(features)).collect(),
+        layers: (0..2)
+            .map(|i| Layer {
+                input: TensorId(i),
+                output: TensorId(i + 2),
+                ..layer.clone()
+            })
+            .collect(),
+        inputs: vec![TensorId(0), TensorId(1)],
+        outputs: vec![TensorId(2), TensorId(3)],
+        post: vec![vec![], vec![]],
+    };
+    let prepare = |features| {
+        let key = VerifyingKey::<Small> {
+            profile: verifier::Profile::DEGREE_4.id,
+            graph: graph(features),
+            fixed: key.fixed.clone(),
+            weights: key.weights.clone(),
+        };
+        key.prepare().map(|key| key.security.bits() >= 100.0)
+    };
+    assert_eq!(prepare(1 << 20), Ok(true));
+    let error = prepare((1 << 22) - 2).expect_err("99 bits are not 100");
+    let (round, bits, target) = ("projection", 99, 100);
+    let expected = KeyError::Security {
+        round,
+        bits,
+        target,
+    };
+    assert_eq!(error, expected);
+}
