@@ -1,0 +1,168 @@
+"""Files: header, payload, verifying key and proof (§6)."""
+
+from types import SimpleNamespace as Record
+
+from errors import Malformed, well_formed
+from field import MONTY_INVERSE, P, Ext
+from keccak import digest
+
+MAGIC = b"PROVENN\0"
+VERSION = 1
+VERIFYING_KEY, PROOF, PROVING_KEY = 1, 2, 3
+MAX_KEY_BYTES = 2**24
+
+
+class Reader:
+    """Reads a payload from front to back. Every list knows the least size of its entries."""
+
+    def __init__(self, payload):
+        self.payload, self.at = payload, 0
+
+    def take(self, n):
+        well_formed(n <= len(self.payload) - self.at, "the file is truncated")
+        self.at += n
+        return self.payload[self.at - n : self.at]
+
+    def unsigned(self, size):
+        return int.from_bytes(self.take(size), "little")
+
+    def signed(self, size):
+        return int.from_bytes(self.take(size), "little", signed=True)
+
+    def u8(self):
+        return self.unsigned(1)
+
+    def u32(self):
+        return self.unsigned(4)
+
+    def u64(self):
+        return self.unsigned(8)
+
+    def i16(self):
+        return self.signed(2)
+
+    def i32(self):
+        return self.signed(4)
+
+    def list(self, entry):
+        n = self.u64()
+        # Every entry of every list has at least two bytes: no length makes us loop for long.
+        well_formed(2 * n <= len(self.payload) - self.at, "a list is longer than the file")
+        return [entry() for _ in range(n)]
+
+    def string(self):
+        try:
+            return self.take(self.u64()).decode("utf-8")
+        except UnicodeDecodeError:
+            raise Malformed("a name is not UTF-8") from None
+
+    def variant(self, count):
+        n = self.u32()
+        well_formed(n < count, "unknown variant")
+        return n
+
+    def base(self):
+        v = self.u32()
+        well_formed(v < P, "a field element is not canonical")
+        return v * MONTY_INVERSE % P
+
+    def ext(self):
+        return Ext(*(self.base() for _ in range(5)))
+
+    def digest4(self):
+        return tuple(self.u64() for _ in range(4))
+
+    def commitment(self):
+        cap = self.list(self.digest4)
+        well_formed(len(cap) == 1, "a commitment is not a single root")
+        return cap[0]
+
+    def end(self):
+        well_formed(self.at == len(self.payload), "bytes follow the end of the data")
+
+
+def read_header(data, kind):
+    """The profile byte and the payload."""
+    well_formed(len(data) >= 12 and data[:8] == MAGIC, "this is not a provenn file")
+    well_formed(data[8] == kind, "this is a file of another kind")
+    well_formed(int.from_bytes(data[10:12], "little") == VERSION, "unknown format version")
+    return data[9], data[12:]
+
+
+def read_graph(r):
+    def interval():
+        return r.i32(), r.i32()
+
+    def encoding():
+        if r.variant(2) == 0:
+            return Record(uniform=True, frac_bits=r.i16())
+        return Record(uniform=False, frac_bits=r.list(r.i16), zero_point=r.list(r.i32))
+
+    def tensor():
+        return Record(
+            name=r.string(), shape=r.list(r.u32), features=r.u32(), positions=r.u32(),
+            range=interval(), encoding=encoding(),
+        )  # fmt: skip
+
+    def layer():
+        return Record(
+            name=r.string(), input=r.u32(), output=r.u32(), shift=r.u8(), excess_bits=r.u8(),
+            function=r.variant(4), in_frac_bits=r.i16(), out_frac_bits=r.i16(),
+            domain=interval(), image=interval(),
+        )  # fmt: skip
+
+    return Record(
+        tensors=r.list(tensor), layers=r.list(layer), inputs=r.list(r.u32),
+        outputs=r.list(r.u32), post=r.list(lambda: r.list(lambda: r.variant(1))),
+    )  # fmt: skip
+
+
+def read_verifying_key(data):
+    well_formed(len(data) <= MAX_KEY_BYTES, "the verifying key is too long")
+    header_profile, payload = read_header(data, VERIFYING_KEY)
+    r = Reader(payload)
+    profile = r.u8()
+    graph = read_graph(r)
+    graph_end = r.at
+    key = Record(profile=profile, graph=graph, fixed=r.commitment(), weights_at=r.at)
+    key.weights = r.commitment()
+    r.end()
+    well_formed(profile == header_profile, "header and key name different profiles")
+    key.digest = digest("provenn verifying key", payload)
+    model = payload[1:graph_end] + payload[key.weights_at :]
+    key.model_digest = digest("provenn model", model)
+    return key
+
+
+def read_proof(data, profile):
+    header_profile, payload = read_header(data, PROOF)
+    well_formed(header_profile == profile, "the proof is of another profile than the key")
+    r = Reader(payload)
+
+    def ints():
+        return r.list(lambda: r.list(r.i32))
+
+    def exts():
+        return r.list(r.ext)
+
+    def table_openings():
+        names = "fixed weight main projection projection_next lookup lookup_next quotient"
+        return Record(**{name: exts() for name in names.split()})
+
+    def input_opening():
+        rows = r.list(lambda: r.list(lambda: r.list(r.base)))
+        return Record(rows=rows, path=r.list(r.digest4))
+
+    def round_opening():
+        return Record(siblings=r.list(exts), path=r.list(r.digest4))
+
+    proof = Record(
+        key=r.take(32), inputs=ints(), outputs=ints(),
+        main=r.commitment(), projection=r.commitment(), lookup=r.commitment(),
+        quotient=r.commitment(), terminals=exts(), lookup_pow=r.base(), ood_pow=r.base(),
+        opened=r.list(table_openings), batch_pow=r.base(), rounds=r.list(r.commitment),
+        round_pow=r.list(r.base), input_openings=r.list(input_opening),
+        round_openings=r.list(round_opening), final_poly=exts(), query_pow=r.base(),
+    )  # fmt: skip
+    r.end()
+    return proof

@@ -1,0 +1,162 @@
+"""From the graph to tables (§8). Nothing here is read from a proof."""
+
+from types import SimpleNamespace as Record
+
+from errors import well_formed
+from field import DEGREE, P
+from graph import length
+
+MIN_LOG_HEIGHT, MAX_LOG_HEIGHT = 6, 22
+MAX_POSITIONS = 64
+IDENTITY, RELU, SIGMOID, TANH = range(4)
+
+# The cost model.
+COMMIT, OPEN, COLUMN = 40, 10, 10_000
+AUX_PER_WEIGHT = 16
+
+
+def ceil_div(a, b):
+    return -(-a // b)
+
+
+def log_height(rows):
+    return max((rows - 1).bit_length(), MIN_LOG_HEIGHT)
+
+
+def lookup_width(messages):
+    """LogUp columns for so many messages a row: one for a pair, and the accumulator."""
+    return messages // 2 + 1 if messages else 0
+
+
+def table_cost(rows, committed, opened):
+    return 2 ** log_height(rows) * (COMMIT * committed + OPEN * opened) + COLUMN * (
+        committed + opened
+    )
+
+
+def lookup_cost(entries, arity, lanes):
+    committed = lanes + DEGREE * lookup_width(lanes)
+    return table_cost(ceil_div(entries, lanes), committed, lanes * arity)
+
+
+# Python's `min` returns the first of equals: the smallest argument of least cost.
+
+
+def choose_table_lanes(entries, arity):
+    return min(range(1, 33), key=lambda lanes: lookup_cost(entries, arity, lanes))
+
+
+def choose_weight_lanes(shapes):
+    weights = sum(k * n for k, n in shapes)
+
+    def cost(lanes):
+        rows = sum(k * ceil_div(n, lanes) for k, n in shapes)
+        over_budget = 100 * 2 * DEGREE * 2 ** log_height(rows) > AUX_PER_WEIGHT * weights
+        return over_budget, table_cost(rows, 2 * DEGREE, lanes)
+
+    return min(range(1, 257), key=cost)
+
+
+def limb_width(bits, i, limb_bits):
+    return min(max(bits - i * limb_bits, 0), limb_bits)
+
+
+def limb_widths(shift, excess_bits, limbs):
+    """Widths of a row's limbs: remainder first, then excess."""
+    rem = [limb_width(shift, i, limbs.bits) for i in range(limbs.rem)]
+    return rem + [limb_width(excess_bits, i, limbs.bits) for i in range(limbs.excess)]
+
+
+def choose_limbs(graph, positions):
+    layers = [l for l in graph.layers if graph.tensors[l.output].positions == positions]
+    shift = max((l.shift for l in layers), default=0)
+    excess = max((l.excess_bits for l in layers), default=0)
+    rows = 1 + sum(t.features for t in graph.tensors if t.positions == positions)
+
+    def candidate(bits):
+        return Record(bits=bits, rem=ceil_div(shift, bits), excess=ceil_div(excess, bits))
+
+    def cost(limbs):
+        widths = {w for l in layers for w in limb_widths(l.shift, l.excess_bits, limbs)}
+        entries = max(1, sum(2**w for w in widths))
+        count = limbs.rem + limbs.excess
+        cells = positions * (2 + (limbs.excess > 0) + count)
+        messages = positions * (1 + count) + 3
+        activation = table_cost(rows, cells + DEGREE * (3 + lookup_width(messages)), 20)
+        return activation + lookup_cost(entries, 2, choose_table_lanes(entries, 2))
+
+    return min((candidate(bits) for bits in range(1, 17)), key=cost)
+
+
+def function_of(graph, tensor):
+    """(function, in_frac_bits, out_frac_bits, domain, image)"""
+    if tensor < len(graph.inputs):
+        interval = graph.tensors[tensor].range
+        return (IDENTITY, 0, 0, interval, interval)
+    l = graph.layers[tensor - len(graph.inputs)]
+    scales = (l.in_frac_bits, l.out_frac_bits)
+    if l.function in (IDENTITY, RELU) and scales[0] == scales[1]:
+        scales = (0, 0)
+    return (l.function, *scales, l.domain, l.image)
+
+
+def shift_and_excess(graph, tensor):
+    if tensor < len(graph.inputs):
+        return 0, 0
+    layer = graph.layers[tensor - len(graph.inputs)]
+    return layer.shift, layer.excess_bits
+
+
+def lay_out(graph):
+    """The tables in order. Columns are counted, extension columns as one."""
+    for i, t in enumerate(graph.tensors):
+        well_formed(t.positions <= MAX_POSITIONS, f"tensor {i} has too many positions")
+    functions = []
+    for i in range(len(graph.tensors)):
+        if function_of(graph, i) not in functions:
+            functions.append(function_of(graph, i))
+
+    tables, widths = [], set()
+    for positions in sorted({t.positions for t in graph.tensors}):
+        limbs = choose_limbs(graph, positions)
+        count = limbs.rem + limbs.excess
+        tensors = [i for i, t in enumerate(graph.tensors) if t.positions == positions]
+        for i in tensors:
+            widths.update(limb_widths(*shift_and_excess(graph, i), limbs))
+        tables.append(Record(
+            chip="activation", lanes=positions, limbs=limbs, tensors=tensors,
+            rows=1 + sum(graph.tensors[i].features for i in tensors),
+            fixed=19 + count, weight=1, main=positions * (2 + (limbs.excess > 0) + count),
+            projection=3, constraints=4, messages=positions * (1 + count) + 3,
+        ))  # fmt: skip
+
+    features = [t.features for t in graph.tensors]
+    shapes = [(features[l.input], features[l.output]) for l in graph.layers]
+    lanes = choose_weight_lanes(shapes)
+    tables.append(Record(
+        chip="weights", lanes=lanes, shapes=shapes,
+        rows=sum(k * ceil_div(n, lanes) for k, n in shapes),
+        fixed=8, weight=lanes, main=0, projection=1, constraints=2, messages=1,
+    ))  # fmt: skip
+
+    for chip, arity, content, entries in (
+        ("range", 2, sorted(widths), sum(2**w for w in widths)),
+        ("functions", 4, functions, sum(length(f[3]) + 2 for f in functions)),
+    ):
+        if entries == 0:
+            continue
+        lanes = choose_table_lanes(entries, arity)
+        tables.append(Record(
+            chip=chip, lanes=lanes, arity=arity, content=content,
+            rows=ceil_div(entries, lanes), fixed=4 + lanes * arity, weight=0, main=lanes,
+            projection=0, constraints=0, messages=lanes,
+        ))  # fmt: skip
+
+    for table in tables:
+        well_formed(table.rows > 0, f"the {table.chip} table has no rows")
+        table.log_height = log_height(table.rows)
+        table.lookup = lookup_width(table.messages)
+        well_formed(table.log_height <= MAX_LOG_HEIGHT, f"the {table.chip} table is too tall")
+    messages = sum(t.messages * 2**t.log_height for t in tables)
+    well_formed(messages < P, "the tables have too many messages")
+    return tables

@@ -1,0 +1,58 @@
+"""Profiles (§11) and the level of a key (§14)."""
+
+from math import log2
+from types import SimpleNamespace as Record
+
+from errors import well_formed
+from field import DEGREE, P
+
+
+def _profile(name, blowup, queries, grinding, target):
+    batch, fold, query, lookup, ood = grinding
+    return Record(
+        name=name, log_blowup=blowup, queries=queries, max_log_arity=3, target=target,
+        batch_pow=batch, fold_pow=fold, query_pow=query, lookup_pow=lookup, ood_pow=ood,
+    )  # fmt: skip
+
+
+PROFILES = {
+    1: _profile("latency", 2, 150, (0, 0, 0, 0, 0), 100),
+    2: _profile("compact", 2, 120, (0, 0, 20, 0, 0), 100),
+    3: _profile("throughput", 1, 200, (0, 0, 20, 0, 0), 100),
+    4: _profile("p128", 2, 162, (14, 4, 20, 10, 2), 128),
+}
+
+
+def security_rounds(graph, tables, profile):
+    log_q = DEGREE * log2(P)
+    tallest = max(t.log_height for t in tables)
+    shortest = min(t.log_height for t in tables)
+    k, n = 2**tallest, 2 ** (tallest + profile.log_blowup)
+    k0, n0 = 2**shortest, 2 ** (shortest + profile.log_blowup)
+    projection = sum(2 * (t.features + t.positions) for t in graph.tensors)
+    messages = len(graph.inputs) + len(graph.outputs)
+    messages += sum(t.messages * 2**t.log_height for t in tables)
+    constraints = sum(t.constraints + t.messages // 2 + 3 for t in tables)
+    opened = sum(
+        t.fixed + t.weight + t.main + DEGREE * (2 * t.projection + 2 * t.lookup + 2)
+        for t in tables
+    )
+    return {
+        "projection": log_q - log2(projection),
+        "lookup": log_q - log2(messages) - log2(7) + profile.lookup_pow,
+        "constraints": log_q - log2(constraints),
+        "out of domain": log_q - log2(max(3 * (k + 1) + k - 1, 3 * k + 1)) + profile.ood_pow,
+        "batching": log_q - log2(n + 1) - log2(opened - 1) + profile.batch_pow,
+        "folding": log_q - log2(n + 1) - profile.max_log_arity + profile.fold_pow,
+        "queries": -profile.queries * log2((1 + (k0 + 2) / n0) / 2) + profile.query_pow,
+        "hash": 128.0,
+    }
+
+
+def check_security(graph, tables, profile):
+    """The level of the weakest round, at least the profile's target, and that round's name."""
+    rounds = security_rounds(graph, tables, profile)
+    weakest = min(rounds, key=rounds.get)
+    bits = rounds[weakest]
+    well_formed(bits >= profile.target, f"round {weakest} reaches only {bits:.2f} bits")
+    return bits, weakest
