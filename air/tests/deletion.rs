@@ -197,12 +197,10 @@ fn forge(overlook: Overlook) -> Witness {
         }
         Overlook::Limb(limb) if limb < air.limbs.rem => {
             // q + 1 and rem − 2^s, the difference in one limb.
-            let before = *w.main_cell(3 + limb);
             w.raise_output(first.q);
             let weight = 4 - i64::from(air.limbs.bits) * limb as i64;
             *w.main_cell(3 + limb) -= int(1 << weight);
             w.project();
-            let _ = before;
         }
         Overlook::Limb(limb) => {
             // Saturated from above, by an excess that is a fraction modulo p or negative.

@@ -144,9 +144,9 @@ fn rejects_terminals_moved_between_activation_tables() {
         terminals[1] -= F::ONE;
     }));
     assert_eq!(error, constraints("activation"));
-    for i in 0..tables.len() {
+    for (i, table) in tables.iter().enumerate() {
         let attack = Attack::on_main(|_, statement| statement.outputs[1][0] ^= 1);
         let error = lab.balanced_refusal(attack, i);
-        assert_eq!(error, constraints(tables[i].chip.name()));
+        assert_eq!(error, constraints(table.chip.name()));
     }
 }

@@ -238,8 +238,8 @@ fn rejects_a_change_of_every_part_of_the_opening_proof() {
 fn rejects_a_change_of_every_field_of_a_statement() {
     let f = fixture();
     let Statement { inputs, outputs } = f.file.statement.clone();
-    let lists: [fn(&mut Statement) -> &mut Vec<Vec<i32>>; 2] =
-        [|s| &mut s.inputs, |s| &mut s.outputs];
+    type Tensors = fn(&mut Statement) -> &mut Vec<Vec<i32>>;
+    let lists: [Tensors; 2] = [|s| &mut s.inputs, |s| &mut s.outputs];
     for (list, (values, id)) in lists.into_iter().zip([(&inputs, 0), (&outputs, 2)]) {
         let range = f.key.key.graph.tensors[id].range;
         let len = values[0].len();
