@@ -161,10 +161,16 @@ fn names_must_make_sense() {
     let duplicate = vec![node("Relu", &["x"], "y"), node("Tanh", &["x"], "y")];
     let error = refuse_nodes(duplicate, vec![]);
     assert!(error.to_string().contains("twice"), "{error}");
-    let error = refuse_nodes(vec![node("Identity", &["x"], "y")], vec![]);
-    assert!(matches!(error, ImportError::Output { .. }), "{error}");
     let error = refuse_nodes(vec![node("Identity", &["w"], "y")], vec![w()]);
     assert!(matches!(error, ImportError::Output { .. }), "{error}");
+}
+
+#[test]
+fn accepts_an_input_passed_on_by_a_layer_that_is_the_identity() {
+    let proto = model(&[1, 2], vec![node("Identity", &["x"], "y")], vec![]);
+    let graph = import_bytes(&bytes(&proto), &ImportOptions::default()).expect("imported");
+    assert_eq!(graph.layers.len(), 1);
+    assert_eq!(graph.layers[0].linear.weights, [1.0, 0.0, 0.0, 1.0]);
 }
 
 #[test]

@@ -335,7 +335,9 @@ impl<'a> Lowering<'a> {
             return Err(fail("it does not depend on the model's inputs".to_owned()));
         }
         let mut variable = self.take_for(name, "the list of outputs").map_err(fail)?;
-        if !matches!(variable.pending, Pending::Nothing) {
+        // What reaches an output unchanged is proved too, by a layer that is the identity.
+        let is_input = variable.source < self.inputs;
+        if is_input || !matches!(variable.pending, Pending::Nothing) {
             let node = NodeProto {
                 name: name.to_owned(),
                 output: vec![name.to_owned()],
@@ -343,11 +345,6 @@ impl<'a> Lowering<'a> {
                 ..NodeProto::default()
             };
             self.materialise(&node, &mut variable, Function::Identity)?;
-        }
-        if variable.source < self.inputs {
-            return Err(fail(
-                "it is an input, so there is nothing to prove".to_owned(),
-            ));
         }
         let tensor = &mut self.tensors[variable.source];
         tensor.name = name.to_owned();
