@@ -21,8 +21,11 @@ sys.dont_write_bytecode = True
 from audit import weight_root
 from codec import PROVING_KEY, Reader, read_graph, read_header
 from errors import Malformed, Rejected
+from fri import described_rounds
+from graph import statement_digest
 from keccak import digest, keccak256
 from merkle import compress, leaves
+from security import PROFILES
 from transcript import Challenger
 from verify import load_key, verify
 
@@ -113,8 +116,22 @@ def test_vectors():
     c = Challenger()
     for a in (1, 2, 3):
         c.observe_base(a)
-    drawn = (1291207533, 1947941154, 1764348204, 1206959378, 549817228)
-    report(c.draw().c == drawn, "a challenge")
+    first = (1291207533, 1947941154, 1764348204, 1206959378, 549817228)
+    second = (119204511, 1406993589, 1177863548, 936260447, 1643743678)
+    drawn = (c.draw().c, c.draw().c, c.draw_bits(10))
+    report(drawn == (first, second, 952), "two challenges and ten bits")
+    c = Challenger()
+    for a in (1, 2, 3):
+        c.observe_base(a)
+    c.check_pow(8, 200, "a challenge")
+    drawn = (801203629, 945893553, 540932048, 786255328, 1423661371)
+    report(c.draw().c == drawn, "a grinding witness")
+    c = Challenger()
+    described_rounds(c, PROFILES[1], [3, 1, 1, 3, 3], 13)
+    drawn = (832458529, 970500424, 1513882310, 975781595, 1109458010)
+    report(len(c.input) == 252 and c.draw().c == drawn, "a described transcript")
+    statement = "0e1063a0a0c716da60757aa339117c1c14feb8741852040888d3fe37b7dc0b3f"
+    report(statement_digest([[1, -1]], [[5]]).hex() == statement, "digest of a statement")
 
 
 def test_proof(provenn, folder, model, profile, sample):
