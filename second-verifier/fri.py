@@ -25,11 +25,11 @@ def what_is_opened(tables, opened, zeta):
 
 def rounds_of(log_heights, profile):
     """Log-arities of the folding rounds."""
-    b, h = profile.log_blowup, max(log_heights)
+    h, end = max(log_heights), profile.log_blowup + profile.log_final_len
     arities = []
-    while h > b:
+    while h > end:
         below = [h - other for other in log_heights if other < h]
-        arities.append(min([profile.max_log_arity, h - b, *below]))
+        arities.append(min([profile.max_log_arity, h - end, *below]))
         h -= arities[-1]
     return arities
 
@@ -48,7 +48,8 @@ def check_opening(challenger, profile, tables, roots, proof, zeta):
     check(len(proof.input_openings) == len(commitments), "wrong number of input openings")
     check(all(len(o.rows) == s for o in proof.input_openings), "wrong number of queries")
     check(all(len(o.siblings) == s for o in proof.round_openings), "wrong number of queries")
-    check(len(proof.final_poly) == 1, "the final polynomial is not a constant")
+    final_len = 2**profile.log_final_len
+    check(len(proof.final_poly) == final_len, "the final polynomial has a wrong length")
 
     # Transcript.
     described(challenger, profile, commitments)
@@ -65,8 +66,8 @@ def check_opening(challenger, profile, tables, roots, proof, zeta):
         challenger.observe_root(root)
         challenger.check_pow(profile.fold_pow, witness, "a folding challenge")
         gammas.append(challenger.draw())
-    final = proof.final_poly[0]
-    challenger.observe_ext(final)
+    for coefficient in proof.final_poly:
+        challenger.observe_ext(coefficient)
     challenger.check_pow(profile.query_pow, proof.query_pow, "the queries")
     indices = [challenger.draw_bits(top) for _ in range(s)]
 
@@ -98,7 +99,14 @@ def check_opening(challenger, profile, tables, roots, proof, zeta):
                 current[i] = current[i] + gamma**size * reduced[i][h]
         flat = [[[a for e in row for a in e.c]] for row in rows]
         check_multi_proof(root, [(h, 5 * size)], places, flat, opening.path, "a folding round")
-    check(h == b and all(e == final for e in current), "a query does not fold to the constant")
+
+    # The final polynomial, coefficient of X^0 first.
+    assert h == b + profile.log_final_len
+    for j, e in zip(places, current):
+        x, value = pow(OMEGA[h], reverse_bits(j, h), P), ZERO
+        for coefficient in reversed(proof.final_poly):
+            value = value * x + coefficient
+        check(e == value, "a query does not fold to the final polynomial")
 
 
 def described(challenger, profile, commitments):
@@ -128,7 +136,7 @@ def described_rounds(challenger, profile, arities, top):
         if profile.fold_pow:
             steps.append(f"Atomic Pow 10 commit_pow Fixed({profile.fold_pow}) {BASE}")
         steps.append(f"Atomic Challenge 14 fold_challenge Scalar {EXT}")
-    steps.append(f"Atomic Message 10 final_poly Fixed(1) {EXT}")
+    steps.append(f"Atomic Message 10 final_poly Fixed({2**profile.log_final_len}) {EXT}")
     if profile.query_pow:
         steps.append(f"Atomic Pow 9 query_pow Fixed({profile.query_pow}) {BASE}")
     steps.append(f"Atomic Challenge 13 query_indices Fixed({profile.queries}) Bits({top})")

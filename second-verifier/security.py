@@ -10,8 +10,9 @@ from field import DEGREE, P
 def _profile(name, blowup, queries, grinding, target):
     batch, fold, query, lookup, ood = grinding
     return Record(
-        name=name, log_blowup=blowup, queries=queries, max_log_arity=3, target=target,
+        name=name, log_blowup=blowup, queries=queries, max_log_arity=3, log_final_len=5,
         batch_pow=batch, fold_pow=fold, query_pow=query, lookup_pow=lookup, ood_pow=ood,
+        target=target,
     )  # fmt: skip
 
 

@@ -127,9 +127,9 @@ def test_vectors():
     drawn = (801203629, 945893553, 540932048, 786255328, 1423661371)
     report(c.draw().c == drawn, "a grinding witness")
     c = Challenger()
-    described_rounds(c, PROFILES[1], [3, 1, 1, 3, 3], 13)
-    drawn = (832458529, 970500424, 1513882310, 975781595, 1109458010)
-    report(len(c.input) == 252 and c.draw().c == drawn, "a described transcript")
+    described_rounds(c, PROFILES[1], [3, 1, 1, 1], 13)
+    drawn = (1848111568, 785072463, 891649650, 329224664, 231827180)
+    report(len(c.input) == 236 and c.draw().c == drawn, "a described transcript")
     statement = "0e1063a0a0c716da60757aa339117c1c14feb8741852040888d3fe37b7dc0b3f"
     report(statement_digest([[1, -1]], [[5]]).hex() == statement, "digest of a statement")
 
