@@ -2,7 +2,7 @@
 //!
 //! [`check`] evaluates every constraint on every row and replays every bus, and reports the first
 //! failures with names: chip, row, constraint or message. It is what `provenn check` runs.
-//! [`degrees`] measures constraint degrees.
+//! [`degree`] measures constraint degrees.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

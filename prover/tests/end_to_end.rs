@@ -5,7 +5,7 @@ mod common;
 use air::graph::Function;
 use common::{P, Spec, input, mlp};
 use prover::Prover;
-use verifier::{BabyBearKeccak, Profile, ProofFile, Protocol, verify};
+use verifier::{BabyBearKeccak, Profile, ProofFile, Protocol, verify_file};
 
 fn round_trip(spec: &Spec<'_>, profile: &Profile) {
     round_trip_in::<P>(spec, profile);
@@ -26,7 +26,7 @@ fn round_trip_in<P: Protocol>(spec: &Spec<'_>, profile: &Profile) {
     let bytes = file.to_bytes(key);
     assert!(bytes.len() <= verifier::proof::max_proof_bytes(key));
     let file = ProofFile::<P>::from_bytes(&bytes, key).expect("the proof decodes");
-    let verified = verify(key, &file.statement, &file.proof).expect("the proof verifies");
+    let verified = verify_file(key, &file).expect("the proof verifies");
     assert!(verified.security_bits >= profile.target_bits);
 }
 

@@ -25,8 +25,13 @@ pub const FORMAT_VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"PROVENN\0";
 const HEADER: usize = 12;
 
-/// Memory a decoder may claim for one artefact.
+/// Memory a decoder may claim for a payload of at most `SMALL` bytes: a length in a small file must
+/// not make us reserve what only a large file could fill.
+const MAX_DECODED_SMALL: usize = 1 << 26;
+/// Memory a decoder may claim for any payload.
 const MAX_DECODED: usize = 1 << 31;
+/// Payloads up to this size, in bytes, are small.
+const SMALL: usize = 1 << 24;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,17 +101,17 @@ pub enum CodecError {
     NotCanonical,
 }
 
-const fn config() -> impl bincode::config::Config {
+const fn config<const LIMIT: usize>() -> impl bincode::config::Config {
     bincode::config::standard()
         .with_little_endian()
         .with_fixed_int_encoding()
-        .with_limit::<MAX_DECODED>()
+        .with_limit::<LIMIT>()
 }
 
 /// The payload alone, without a header: what digests are taken of.
 pub fn encode_payload<T: Serialize>(value: &T) -> Vec<u8> {
     // Writing plain data to memory cannot fail; an empty result would fail every check made on it.
-    bincode::serde::encode_to_vec(value, config()).unwrap_or_default()
+    bincode::serde::encode_to_vec(value, config::<MAX_DECODED>()).unwrap_or_default()
 }
 
 /// A file.
@@ -158,8 +163,12 @@ pub fn decode<T: Serialize + DeserializeOwned>(
         return Err(CodecError::TooLong { limit, got });
     }
     let payload = bytes.get(HEADER..).ok_or(CodecError::Damaged)?;
-    let (value, used): (T, usize) =
-        bincode::serde::decode_from_slice(payload, config()).map_err(|_| CodecError::Damaged)?;
+    let decoded = if payload.len() <= SMALL {
+        bincode::serde::decode_from_slice(payload, config::<MAX_DECODED_SMALL>())
+    } else {
+        bincode::serde::decode_from_slice(payload, config::<MAX_DECODED>())
+    };
+    let (value, used): (T, usize) = decoded.map_err(|_| CodecError::Damaged)?;
     let extra = payload.len() - used;
     if extra != 0 {
         return Err(CodecError::Trailing { extra });

@@ -129,7 +129,7 @@ where
         let mmcs = KeccakMmcs::new(FieldHash::new(sponge), Compress::new(sponge), 0);
         let fri = FriParameters {
             log_blowup: profile.log_blowup,
-            log_final_poly_len: 0,
+            log_final_poly_len: profile.log_final_poly_len,
             max_log_arity: profile.max_log_arity,
             num_queries: profile.num_queries,
             batch_proof_of_work_bits: profile.batch_pow_bits,

@@ -84,6 +84,7 @@ pub enum KeyError {
 
 /// A verifying key that passed every check, with everything computed from it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Prepared<P: Protocol> {
     /// The key.
     pub key: VerifyingKey<P>,

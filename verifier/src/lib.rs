@@ -30,4 +30,4 @@ pub use config::{BabyBearKeccak, Protocol};
 pub use key::{KeyError, Prepared, VerifyingKey};
 pub use profile::Profile;
 pub use proof::{Opened, Proof, ProofFile, TableOpenings};
-pub use verify::{Verified, VerifyError, verify};
+pub use verify::{Verified, VerifyError, verify, verify_file};

@@ -24,6 +24,9 @@ pub struct Profile {
     pub num_queries: usize,
     /// Logarithm of the largest folding arity.
     pub max_log_arity: usize,
+    /// Logarithm of the length of FRI's final polynomial: folding stops there. Every table must be
+    /// taller, which the smallest height of the layout sees to.
+    pub log_final_poly_len: usize,
     /// Grinding before the challenge that batches openings.
     pub batch_pow_bits: usize,
     /// Grinding before each folding challenge.
@@ -48,6 +51,7 @@ impl Profile {
         log_blowup: 2,
         num_queries: 150,
         max_log_arity: 3,
+        log_final_poly_len: 5,
         batch_pow_bits: 0,
         fold_pow_bits: 0,
         query_pow_bits: 0,
@@ -111,8 +115,19 @@ impl Profile {
     /// Every profile of the default configuration.
     pub const ALL: [Self; 4] = [Self::LATENCY, Self::COMPACT, Self::THROUGHPUT, Self::P128];
 
+    /// Folding must stop below the smallest table.
+    const STOPS_BELOW_EVERY_TABLE: () = {
+        let mut i = 0;
+        while i < Self::ALL.len() {
+            assert!(Self::ALL[i].log_final_poly_len < air::layout::MIN_LOG_HEIGHT);
+            i += 1;
+        }
+        assert!(Self::DEGREE_4.log_final_poly_len < air::layout::MIN_LOG_HEIGHT);
+    };
+
     /// The profile of the default configuration with this number.
     pub fn by_id(id: u8) -> Option<Self> {
+        let () = Self::STOPS_BELOW_EVERY_TABLE;
         Self::ALL.into_iter().find(|p| p.id == id)
     }
 

@@ -19,7 +19,7 @@ use p3_field::{BasedVectorSpace, Field, PrimeCharacteristicRing, TwoAdicField};
 
 use crate::config::{Commitment, Protocol};
 use crate::key::Prepared;
-use crate::proof::{Proof, TableOpenings, statement_digest};
+use crate::proof::{Proof, ProofFile, TableOpenings, statement_digest};
 use crate::security::QUOTIENT_CHUNKS;
 use crate::transcript::{Digest, Pow, Transcript};
 
@@ -43,6 +43,9 @@ pub enum VerifyError {
     /// The statement is not about this key's graph.
     #[error("wrong statement: {0}")]
     Statement(#[from] StatementError),
+    /// The proof file names another key.
+    #[error("the proof was made for another verifying key")]
+    Key,
     /// The proof does not have the shape the key gives it.
     #[error("malformed proof: {0} has the wrong shape")]
     Shape(&'static str),
@@ -67,6 +70,17 @@ pub enum VerifyError {
     /// The opening proof is wrong.
     #[error("invalid proof: the opening proof is wrong ({0})")]
     Opening(alloc::string::String),
+}
+
+/// Checks a proof file: that it is for this key, and that its proof proves its statement.
+pub fn verify_file<P: Protocol>(
+    prepared: &Prepared<P>,
+    file: &ProofFile<P>,
+) -> Result<Verified, VerifyError> {
+    if file.key != prepared.digest {
+        return Err(VerifyError::Key);
+    }
+    verify(prepared, &file.statement, &file.proof)
 }
 
 /// Checks that `proof` proves `statement` for the model of `prepared`.

@@ -2,7 +2,7 @@
 //!
 //! A chip is an AIR with its columns, trace generator and bus traffic. Operators of a model lower
 //! to chips; chips know nothing of ONNX. This file is the registry: adding a chip is a folder, a
-//! variant and a line in [`with_chip`].
+//! variant and a line in `with_chip`.
 
 pub mod activation;
 pub mod lookup;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::info_span;
 use verifier::codec::{self, CodecError};
-use verifier::{ProofFile, verify};
+use verifier::{ProofFile, verify_file};
 
 use super::{P, eval_bug, load_prover, millis, peak_rss, read_input, tensors_json};
 use crate::args::ProveArgs;
@@ -31,7 +31,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     let verified = info_span!("verify")
         .in_scope(|| {
             let file = ProofFile::<P>::from_bytes(&bytes, key).map_err(|e| e.to_string())?;
-            verify(key, &file.statement, &file.proof).map_err(|e| e.to_string())
+            verify_file(key, &file).map_err(|e| e.to_string())
         })
         .map_err(|e| Failure::new(Code::Bug, format!("the proof does not verify: {e}")))?;
     let verify_ms = millis(start);

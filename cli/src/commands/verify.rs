@@ -8,7 +8,7 @@ use air::statement::Statement;
 use model::data::{DataFile, InputSpec};
 use verifier::key::MAX_KEY_BYTES;
 use verifier::proof::max_proof_bytes;
-use verifier::{Prepared, ProofFile, VerifyingKey, verify};
+use verifier::{Prepared, ProofFile, VerifyingKey, verify_file};
 
 use super::{P, millis, read_sample, tensors_json};
 use crate::args::VerifyArgs;
@@ -30,8 +30,7 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
         );
         return Err(Failure::new(Code::Rejected, message).in_file(&args.proof));
     }
-    let verified = verify(&key, &file.statement, &file.proof)
-        .map_err(|e| Failure::from(e).in_file(&args.proof))?;
+    let verified = verify_file(&key, &file).map_err(|e| Failure::from(e).in_file(&args.proof))?;
     let verify_ms = millis(start);
 
     let graph = &key.key.graph;
