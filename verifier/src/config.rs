@@ -60,6 +60,9 @@ pub trait Protocol: 'static + Clone + Debug + Send + Sync {
     /// harmless, but then one commitment could be written in many ways.
     fn is_single_root(commitment: &Commitment<Self>) -> bool;
 
+    /// The same for the commitments inside an opening proof.
+    fn has_single_roots(proof: &PcsProof<Self>) -> bool;
+
     /// The rows of a committed matrix on the coset of size `2^log_size`, in bit-reversed order.
     fn evaluations<'a>(
         pcs: &'a Self::Pcs,
@@ -117,7 +120,10 @@ where
     >;
     type Challenger = SerializingChallenger32<BabyBear, HashChallenger<u8, Keccak256Hash, 32>>;
 
-    const NAME: &'static str = "babybear-keccak";
+    const NAME: &'static str = match D {
+        5 => "babybear-keccak",
+        _ => "babybear-keccak, another degree",
+    };
     const PROFILES: &'static [Profile] = match D {
         4 => &[Profile::DEGREE_4],
         5 => &Profile::ALL,
@@ -142,6 +148,11 @@ where
 
     fn is_single_root(commitment: &Commitment<Self>) -> bool {
         commitment.roots().len() == 1
+    }
+
+    fn has_single_roots(proof: &PcsProof<Self>) -> bool {
+        let mut roots = proof.commit_phase_commits.iter().map(|c| c.roots().len());
+        roots.all(|count| count == 1)
     }
 
     fn challenger() -> Self::Challenger {

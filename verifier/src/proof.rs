@@ -162,9 +162,10 @@ pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
     // Opened at most twice each; per query every column once, with a length per matrix and batch.
     let openings = 2 * columns * element + 64 * layout.tables.len() * 8;
     let rows = columns * 4 + (6 * layout.tables.len() + 6) * 16;
-    // Authentication paths: six input trees and at most `depth` folding layers of decreasing depth.
-    let paths = (6 + depth) * depth * 48;
-    let folds = depth * ((element << profile.max_log_arity) + 64);
+    // Authentication paths: six input trees and at most one folding layer per level folded.
+    let layers = log_height.saturating_sub(profile.log_final_poly_len);
+    let paths = (6 + layers) * depth * 32;
+    let folds = layers * ((element << profile.max_log_arity) + 16);
     let statement: usize = prepared
         .key
         .graph
@@ -172,5 +173,6 @@ pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
         .iter()
         .map(|t| 4 * t.len() + 16)
         .sum();
-    openings + profile.num_queries * (rows + paths + folds) + statement + (1 << 16)
+    let last = element << profile.log_final_poly_len;
+    openings + profile.num_queries * (rows + paths + folds) + last + statement + (1 << 16)
 }

@@ -138,6 +138,9 @@ fn check_shape<P: Protocol>(prepared: &Prepared<P>, proof: &Proof<P>) -> Result<
     if !commitments.into_iter().all(P::is_single_root) {
         return Err(VerifyError::Shape("a commitment"));
     }
+    if !P::has_single_roots(&proof.pcs) {
+        return Err(VerifyError::Shape("a commitment of the opening proof"));
+    }
     if proof.terminals.len() != tables.len() {
         return Err(VerifyError::Shape("the list of terminals"));
     }
