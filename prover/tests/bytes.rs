@@ -237,6 +237,19 @@ fn rejects_commitments_that_are_not_a_single_root() {
         let error = verify(&files.key, &file.statement, &file.proof);
         assert_eq!(error, Err(VerifyError::Shape("a commitment")), "{i}");
     }
+    for round in &proof.pcs.commit_phase_commits {
+        let encoded = codec::encode_payload(round);
+        let at = files
+            .proof_bytes
+            .windows(encoded.len())
+            .position(|w| w == encoded)
+            .expect("the proof holds its commitments");
+        let bytes = with_two_roots(&files.proof_bytes, at);
+        let file = ProofFile::<P>::from_bytes(&bytes, &files.key).expect("it is well formed");
+        let error = verify(&files.key, &file.statement, &file.proof);
+        let shape = VerifyError::Shape("a commitment of the opening proof");
+        assert_eq!(error, Err(shape));
+    }
     let VerifyingKey::<P> { profile, graph, .. } = &files.key.key;
     let before = codec::encode_payload(&(profile, graph)).len();
     for i in 0..2 {
