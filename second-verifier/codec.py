@@ -123,14 +123,11 @@ def read_verifying_key(data):
     r = Reader(payload)
     profile = r.u8()
     graph = read_graph(r)
-    graph_end = r.at
-    key = Record(profile=profile, graph=graph, fixed=r.commitment(), weights_at=r.at)
-    key.weights = r.commitment()
+    key = Record(profile=profile, graph=graph, fixed=r.commitment(), weights=r.commitment())
     r.end()
     well_formed(profile == header_profile, "header and key name different profiles")
     key.digest = digest("provenn verifying key", payload)
-    model = payload[1:graph_end] + payload[key.weights_at :]
-    key.model_digest = digest("provenn model", model)
+    key.model_digest = digest("provenn model", payload[1:])
     return key
 
 

@@ -7,6 +7,7 @@ from field import DEGREE, P
 from graph import length
 
 MIN_LOG_HEIGHT, MAX_LOG_HEIGHT = 6, 22
+MAX_LOG_ENTRIES = 20
 MAX_POSITIONS = 64
 IDENTITY, RELU, SIGMOID, TANH = range(4)
 
@@ -147,12 +148,14 @@ def lay_out(graph):
             continue
         lanes = choose_table_lanes(entries, arity)
         tables.append(Record(
-            chip=chip, lanes=lanes, arity=arity, content=content,
+            chip=chip, lanes=lanes, arity=arity, content=content, entries=entries,
             rows=ceil_div(entries, lanes), fixed=4 + lanes * arity, weight=0, main=lanes,
             projection=0, constraints=0, messages=lanes,
         ))  # fmt: skip
 
     for table in tables:
+        few = getattr(table, "entries", 0) <= 2**MAX_LOG_ENTRIES
+        well_formed(few, f"the {table.chip} table has too many entries")
         well_formed(table.rows > 0, f"the {table.chip} table has no rows")
         table.log_height = log_height(table.rows)
         table.lookup = lookup_width(table.messages)

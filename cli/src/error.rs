@@ -10,6 +10,8 @@ use serde_json::json;
 use verifier::codec::CodecError;
 use verifier::{KeyError, VerifyError};
 
+use crate::report::printable;
+
 /// Exit codes; the help page lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -87,9 +89,9 @@ impl Failure {
             println!("{object}");
             return;
         }
-        eprintln!("error: {}", self.message);
+        eprintln!("error: {}", printable(&self.message));
         for hint in &self.hints {
-            eprintln!("hint: {hint}");
+            eprintln!("hint: {}", printable(hint));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading with limits, and writing that leaves either the whole file or none.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::error::{Code, Failure};
@@ -21,7 +21,16 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
         );
         return Err(Failure::new(Code::Limit, message).in_file(path));
     }
-    fs::read(path).map_err(failed)
+    // Bounded by what is read, not by what the size was a moment ago.
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    let mut file = fs::File::open(path)
+        .map_err(failed)?
+        .take(limit.saturating_add(1));
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::new(Code::Limit, "the file grows beyond the limit").in_file(path));
+    }
+    Ok(bytes)
 }
 
 /// Writes a file atomically: a temporary file in the same directory, flushed to disk, renamed over

@@ -18,6 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::Global;
+use crate::report::printable;
 
 static SPINNER: OnceLock<ProgressBar> = OnceLock::new();
 
@@ -57,6 +58,7 @@ pub fn finish() {
 
 /// Prints a note on standard error, above the spinner.
 pub fn note(text: &str) {
+    let text = printable(text);
     match SPINNER.get() {
         Some(bar) => bar.suspend(|| eprintln!("{text}")),
         None => eprintln!("{text}"),

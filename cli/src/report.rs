@@ -42,7 +42,7 @@ impl Report {
     /// Adds a labelled line of text.
     pub fn item(&mut self, label: &str, value: impl AsRef<str>) {
         // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "{label:<12} {}", value.as_ref());
+        let _ = writeln!(self.text, "{label:<12} {}", printable(value.as_ref()));
     }
 
     /// Adds a table.
@@ -50,7 +50,7 @@ impl Report {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(header);
         for row in rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(|cell| printable(cell)));
         }
         for line in table.to_string().lines() {
             self.line(line.trim_end());
@@ -73,6 +73,22 @@ impl Report {
         // A reader that goes away early is no error of ours.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
+}
+
+/// Text with its control and direction characters written out. Names come from files, and a name
+/// must not be able to move the cursor and print over what we say.
+pub fn printable(text: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .flat_map(|c| {
+            let escaped = harmful(c).then(|| c.escape_default());
+            let plain = (!harmful(c)).then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
 }
 
 /// A digest, or any bytes, in hexadecimal.
@@ -107,4 +123,19 @@ pub fn preview(values: &[f64]) -> String {
     }
     text.push(']');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_move_the_cursor() {
+        let mut report = Report::new("test");
+        report.item("input", "x\x1b[1A\x1b[2K\rmodel 5afe\u{202e}");
+        report.table(&["name"], vec![vec!["a\x08b".into()]]);
+        assert!(!report.text.contains(|c: char| c.is_control() && c != '\n'));
+        assert!(!report.text.contains('\u{202e}'));
+        assert_eq!(printable("Gemm ×, ü, 层"), "Gemm ×, ü, 层");
+    }
 }

@@ -200,6 +200,8 @@ fn rejects_wrong_usage() {
         "prove k/model.pk --input x.json --profile nonsense",
         "prove k/model.pk --input x.json --bits 40",
         "run k/model.pk --input x.json --float",
+        "run k/model.pk --input x.json --shape x=1x29",
+        "prove k/model.pk --input x.json --calibrate x.json",
         "verify --vk missing.vk x.proof",
         "prove k --input x.json",
     ] {

@@ -6,10 +6,11 @@
 
 mod common;
 
-use air::graph::{Encoding, Graph, GraphError};
+use air::graph::{Encoding, Function, Graph, GraphError, PostOp, Range, TensorId};
+use air::layout::{Layout, LayoutError, MaskBands};
 use air::statement::{Statement, StatementError};
 use common::attack::{EF, F, constraints};
-use common::{P, Prover, Spec, input, mlp};
+use common::{MODULUS, P, Prover, Spec, input, mlp};
 use p3_field::PrimeCharacteristicRing;
 use verifier::VerifyError::{self, Buses, Opening, Pow, Shape};
 use verifier::codec::{self, CodecError};
@@ -404,4 +405,74 @@ fn rejects_a_change_of_every_field_of_a_proof_file() {
     for at in [10, 11] {
         assert!(matches!(read(at, 9), Err(CodecError::Version { .. })));
     }
+}
+
+#[test]
+fn rejects_graphs_that_are_small_to_write_and_large_to_use() {
+    // Anybody can write a key: what it makes its reader do must be bounded.
+    let model = mlp(&Spec::default());
+    let mut graph = model.graph.clone();
+    graph.post = vec![vec![PostOp::Softmax; 2]];
+    let error = graph.validate(MODULUS);
+    assert!(
+        matches!(error, Err(GraphError::Count { max: 1, .. })),
+        "{error:?}"
+    );
+
+    // A chain of tables of 2^16 entries each, every one different.
+    let mut graph = model.graph.clone();
+    let (input, output) = (graph.tensors[0].clone(), graph.tensors[1].clone());
+    let layer = graph.layers[0].clone();
+    let count = 40;
+    graph.tensors = vec![input];
+    graph.layers.clear();
+    for i in 0..count {
+        let mut layer = layer.clone();
+        layer.input = TensorId(i);
+        layer.output = TensorId(i + 1);
+        layer.requant.shift = 1;
+        layer.requant.excess_bits = 1;
+        layer.requant.activation.function = Function::Tanh;
+        let lo = -(1 << 15) + i as i32;
+        layer.requant.activation.domain = Range {
+            lo,
+            hi: lo + (1 << 16) - 1,
+        };
+        graph.layers.push(layer);
+        graph.tensors.push(output.clone());
+    }
+    graph.outputs = vec![TensorId(count)];
+    assert_eq!(graph.validate(MODULUS), Ok(()));
+    let error = Layout::new(&graph, MaskBands::default(), MODULUS).map(|_| ());
+    let entries = count as usize * ((1 << 16) + 2);
+    let chip = "functions";
+    // The input's own identity table comes on top.
+    assert!(
+        matches!(error, Err(LayoutError::TooManyEntries { chip: c, entries: e }) if c == chip && e > entries),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn rejects_nothing_less_than_both_commitments_in_the_model_digest() {
+    let key = Prover::new(mlp(&Spec::default()), &Profile::LATENCY)
+        .expect("it sets up")
+        .verifying_key()
+        .clone();
+    let other = Prover::new(
+        mlp(&Spec {
+            seed: 2,
+            ..Spec::default()
+        }),
+        &Profile::LATENCY,
+    )
+    .expect("it sets up")
+    .verifying_key()
+    .clone();
+    let mut false_fixed = key.clone();
+    false_fixed.key.fixed = other.key.weights.clone();
+    let mut false_weights = key.clone();
+    false_weights.key.weights = other.key.weights.clone();
+    assert_ne!(false_fixed.model_digest(), key.model_digest());
+    assert_ne!(false_weights.model_digest(), key.model_digest());
 }

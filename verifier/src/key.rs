@@ -183,11 +183,11 @@ impl<P: Protocol> Prepared<P> {
         }
     }
 
-    /// A short name of the model: the digest of its weight commitment and graph.
+    /// A short name of the model: the digest of its graph and of both commitments.
     pub fn model_digest(&self) -> Digest {
         digest(
             "provenn model",
-            &codec::encode_payload(&(&self.key.graph, &self.key.weights)),
+            &codec::encode_payload(&(&self.key.graph, &self.key.fixed, &self.key.weights)),
         )
     }
 }

@@ -270,7 +270,7 @@ pub struct Graph {
     pub inputs: Vec<TensorId>,
     /// The graph's outputs.
     pub outputs: Vec<TensorId>,
-    /// For each output, what the model does to it after the last proved layer.
+    /// For each output, what the model does to it after the last proved layer: at most one thing.
     pub post: Vec<Vec<PostOp>>,
 }
 
@@ -356,6 +356,14 @@ impl Graph {
         count("inputs", self.inputs.len(), MAX_LAYERS)?;
         count("outputs", self.outputs.len(), MAX_LAYERS)?;
         count("tensors", self.tensors.len(), 2 * MAX_LAYERS)?;
+        if self.post.iter().any(|ops| ops.len() > 1) {
+            let got = self.post.iter().map(Vec::len).max().unwrap_or(0);
+            return Err(GraphError::Count {
+                what: "operations after an output",
+                got,
+                max: 1,
+            });
+        }
         if self.post.len() != self.outputs.len() {
             return Err(GraphError::Count {
                 what: "post-operation lists",

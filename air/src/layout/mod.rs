@@ -31,6 +31,9 @@ use crate::graph::{Activation, Function, Graph};
 pub const MIN_LOG_HEIGHT: usize = 6;
 /// Largest height of a table, as a logarithm.
 pub const MAX_LOG_HEIGHT: usize = 22;
+/// Most entries of all activation tables together, as a logarithm, and of all range tables: a few
+/// bytes of a key name a large table, and whoever audits the key has to build it.
+pub const MAX_LOG_ENTRIES: usize = 20;
 /// Most positions (batch items) one graph may have; they lie side by side in a row.
 pub const MAX_POSITIONS: u32 = 64;
 
@@ -124,6 +127,14 @@ pub enum LayoutError {
         /// Its positions.
         positions: u32,
     },
+    /// All activation tables, or all range tables, have more entries than this implementation goes.
+    #[error("the {chip} table has {entries} entries, more than 2^{MAX_LOG_ENTRIES}")]
+    TooManyEntries {
+        /// The chip.
+        chip: &'static str,
+        /// Entries it would have.
+        entries: usize,
+    },
     /// A table would have no live row, hence nothing that pins its terminal.
     #[error("the {chip} table has no rows")]
     Empty {
@@ -188,6 +199,14 @@ impl Layout {
                 return Err(LayoutError::TooTall {
                     chip: table.chip.name(),
                     log_height: table.log_height,
+                });
+            }
+            if let Chip::Lookup(air) = &table.chip
+                && air.content.len() > 1 << MAX_LOG_ENTRIES
+            {
+                return Err(LayoutError::TooManyEntries {
+                    chip: table.chip.name(),
+                    entries: air.content.len(),
                 });
             }
             // The terminal is pinned on the last live row: without one it would be free.

@@ -100,6 +100,7 @@ pub fn load_prover(path: &Path, options: &ModelOptions) -> Result<(Prover<P>, f6
     let start = Instant::now();
     let bytes = files::read(path, MAX_FILE)?;
     let prover = if codec::sniff(&bytes) != Err(codec::CodecError::NotOurs) {
+        refuse_model_options(options)?;
         Prover::from_bytes(&bytes).map_err(|e| Failure::from(e).in_file(path))?
     } else {
         drop(bytes);
@@ -107,6 +108,15 @@ pub fn load_prover(path: &Path, options: &ModelOptions) -> Result<(Prover<P>, f6
         set_up(path, model, options)?
     };
     Ok((prover, millis(start)))
+}
+
+/// A key was quantised when it was made; options that would do it again must not be ignored.
+pub fn refuse_model_options(options: &ModelOptions) -> Result<(), Failure> {
+    if options.calibrate.is_none() && options.shape.is_empty() {
+        return Ok(());
+    }
+    let message = "--calibrate and --shape are for ONNX models; a key is quantised already";
+    Err(Failure::new(Code::Usage, message))
 }
 
 /// Sets a model up with the profile the options name, within the memory limit.

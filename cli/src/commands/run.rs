@@ -2,7 +2,9 @@
 
 use verifier::codec::{self, CodecError};
 
-use super::{MAX_FILE, P, import_options, quantise, read_sample, tensors_json};
+use super::{
+    MAX_FILE, P, import_options, quantise, read_sample, refuse_model_options, tensors_json,
+};
 use crate::args::RunArgs;
 use crate::error::{Code, Failure};
 use crate::files;
@@ -29,6 +31,7 @@ pub fn run(args: &RunArgs) -> Result<Report, Failure> {
             .collect()
     } else {
         let model = if is_key {
+            refuse_model_options(&args.options)?;
             prover::key::read_model::<P>(&bytes)
                 .map_err(|e| Failure::from(e).in_file(&args.model))?
         } else {
