@@ -10,18 +10,26 @@ use air::graph::Function;
 
 use crate::float::{FloatGraph, FloatLayer};
 
+/// With this many samples a feature is given room for twice its calibrated maximum.
+const MARGIN_SAMPLES: f64 = 8.0;
 /// Larger factors are left alone: such a feature is as good as never active.
 const MAX_FACTOR: f64 = 1024.0;
 
 /// Returns an equal graph whose hidden ReLU features have similar maxima. `maxima` holds the
-/// largest calibrated value of every feature of every layer's output.
-pub(super) fn equalise(graph: &FloatGraph, maxima: &[Vec<f64>]) -> FloatGraph {
+/// largest value of every feature of every layer's output over `samples` calibration samples.
+///
+/// A tensor's maximum over thousands of features is well known from few samples; a single feature's
+/// is not, and a feature that was scaled up to what eight samples showed saturates on the ninth. So
+/// features keep a margin that shrinks as samples grow.
+pub(super) fn equalise(graph: &FloatGraph, maxima: &[Vec<f64>], samples: usize) -> FloatGraph {
     let mut graph = graph.clone();
+    let margin = 1.0 + MARGIN_SAMPLES / samples.max(1) as f64;
     for (i, maxima) in maxima.iter().enumerate() {
+        let maxima: &[f64] = &maxima.iter().map(|m| m * margin).collect::<Vec<_>>();
         let output = graph.layers[i].output;
         let reader = graph.layers.iter().position(|l| l.input == output);
         if let (Some(reader), Function::Relu) = (reader, graph.layers[i].activation) {
-            let factors = factors(&graph.layers[i], maxima);
+            let factors = factors(&graph.layers[i], maxima, margin);
             scale_columns(&mut graph.layers[i], &factors);
             scale_rows(&mut graph.layers[reader], &factors);
         }
@@ -31,7 +39,7 @@ pub(super) fn equalise(graph: &FloatGraph, maxima: &[Vec<f64>]) -> FloatGraph {
 
 /// A power of two for each feature, at least 1: as large as leaves the tensor's maximum, the
 /// layer's largest weight and its worst case where they are.
-fn factors(layer: &FloatLayer, maxima: &[f64]) -> Vec<f64> {
+fn factors(layer: &FloatLayer, maxima: &[f64], margin: f64) -> Vec<f64> {
     let linear = &layer.linear;
     let mut largest = vec![0f64; linear.outputs];
     let mut reach: Vec<f64> = linear.bias.iter().map(|b| f64::from(b.abs())).collect();
@@ -43,7 +51,8 @@ fn factors(layer: &FloatLayer, maxima: &[f64]) -> Vec<f64> {
         }
     }
     let max = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
-    let tops = (max(maxima), max(&largest), max(&reach));
+    // The margin applies to single features, not to the tensor.
+    let tops = (max(maxima) / margin, max(&largest), max(&reach));
     let factor = |j: usize| {
         let room = |top: f64, own: f64| if own > 0.0 { top / own } else { MAX_FACTOR };
         let free = room(tops.0, maxima[j])

@@ -135,7 +135,7 @@ pub fn quantise(
     };
     report.calibration_samples = samples.len();
     let seen = calibrate(graph, samples)?;
-    let equal = equalise::equalise(graph, &seen.layer_maxima(graph.inputs));
+    let equal = equalise::equalise(graph, &seen.layer_maxima(graph.inputs), samples.len());
     let calibration = calibrate(&equal, samples)?;
     let model = build(&equal, &calibration, options, &mut report)?;
     warn_of_coarse_weights(options, &mut report);

@@ -7,9 +7,9 @@ use super::calibrate::{Calibration, Stats};
 use crate::float::Affine;
 
 /// Room above the largest calibrated value of a hidden tensor.
-const HEADROOM: f64 = 1.25;
+const HEADROOM: f64 = 1.5;
 /// Room above the largest calibrated value of an output.
-const OUTPUT_HEADROOM: f64 = 1.25;
+const OUTPUT_HEADROOM: f64 = 2.0;
 /// How many standard deviations of a scaled feature its encoding covers at least.
 const DEVIATIONS: f64 = 12.0;
 
