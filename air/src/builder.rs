@@ -99,7 +99,8 @@ impl<EF: Field> Challenges<EF> {
         E: Copy,
         X: Algebra<E> + Algebra<EF> + Copy,
     {
-        debug_assert!(elements.len() <= MAX_MESSAGE_LEN);
+        // A longer message would lose its tail: a hard check, on the chip and not on any proof.
+        assert!(elements.len() <= MAX_MESSAGE_LEN);
         let mut d = X::from(self.bus_offsets[bus as usize]) * live;
         for (element, &beta) in elements.iter().zip(&self.beta_powers) {
             let beta = X::from(beta);

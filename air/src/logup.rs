@@ -104,7 +104,8 @@ impl<'a, E: Copy, X: Algebra<E> + Copy> LogUpFolder<'a, E, X> {
     pub fn finish(&self, selectors: Selectors<E>) -> impl Iterator<Item = X> + use<E, X> {
         let width = self.columns.local.len();
         let constraints = (width > 0).then(|| {
-            debug_assert_eq!(width, self.next_column + 1);
+            // A chip that states fewer messages than it declares would leave fractions free.
+            assert_eq!(width, self.next_column + 1);
             let acc = self.columns.local[width - 1];
             let through = |to: X| {
                 let step = to - acc - self.sum;
