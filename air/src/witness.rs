@@ -32,9 +32,8 @@ impl<F: Field> SetupTraces<F> {
             .tables
             .iter()
             .map(|table| match &table.chip {
-                Chip::Activation(air) => Some(air.generate_weights(model, table.height())),
-                Chip::Weights(air) => Some(air.generate_weights(&model.weights, table.height())),
-                Chip::Lookup(_) => None,
+                Chip::Weights(air) => Some(air.generate_weights(model, table.height())),
+                Chip::Activation(_) | Chip::Lookup(_) => None,
             })
             .collect();
         Self { fixed, weight }
@@ -141,9 +140,8 @@ pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         }
     }
     for (i, table) in layout.tables.iter().enumerate() {
-        if let (Chip::Activation(air), Some(w), Some(m)) = (&table.chip, &weight[i], &main[i]) {
-            let height = table.height();
-            columns[i] = Some(air.generate_projection(m, w, &folded, challenges, height));
+        if let (Chip::Activation(air), Some(m)) = (&table.chip, &main[i]) {
+            columns[i] = Some(air.generate_projection(m, &folded, challenges, table.height()));
         }
     }
     columns

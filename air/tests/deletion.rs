@@ -74,7 +74,7 @@ fn int(v: i64) -> F {
 /// Row of the first output.
 fn output_row(air: &ActivationAir) -> usize {
     let block = air.blocks.iter().find(|b| b.source == Source::Layer(0));
-    block.expect("the layer has rows").start
+    block.expect("the layer has rows").first_feature()
 }
 
 impl Witness {
@@ -246,7 +246,7 @@ fn uncount(w: &mut Witness, overlook: Overlook) {
             let (_, honest, _) = honest();
             let matrix = honest.main[table].as_ref().expect("it has main columns");
             for block in &air.blocks {
-                for r in block.start..block.start + block.features {
+                for r in block.first_feature()..block.end() {
                     let bits = match limb.checked_sub(air.limbs.rem) {
                         None => air.limbs.width(block.shift, limb),
                         Some(i) => air.limbs.width(block.excess_bits, i),
@@ -280,10 +280,12 @@ fn shift_product(w: &mut Witness, k: usize, outputs: usize, closing: usize) -> E
     let missing = wrong - *w.projected(outputs, S);
     let (table, _) = activation(w);
     let matrix = w.main[table].as_ref().expect("it has main columns");
-    let x = matrix.values[k * matrix.width() + 1];
+    // Below the unit row.
+    let row = 1 + k;
+    let x = matrix.values[row * matrix.width() + 1];
     let change = missing * EF::from(x).inverse();
-    *w.projected(k, V) += change;
-    for r in k + 1..=outputs {
+    *w.projected(row, V) += change;
+    for r in row + 1..=outputs {
         *w.projected(r, S) += missing;
     }
     change

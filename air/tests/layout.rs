@@ -244,7 +244,7 @@ fn rejects_the_largest_graphs_quickly() {
         Err(GraphError::TooLarge { .. })
     ));
     // The largest that are let through to the layout.
-    let deep = graph(&vec![512; 4097], 1);
+    let deep = graph(&vec![500; 4097], 1);
     assert_eq!(deep.validate(MODULUS), Ok(()));
     assert!(Layout::new(&deep, MaskBands::default(), MODULUS).is_ok());
     let mut many = graph(&vec![16; 4097], 1);

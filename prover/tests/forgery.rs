@@ -317,7 +317,7 @@ fn rejects_lanes_swapped_in_the_trace() {
     let lab = lab();
     let (table, air) = lab.activation();
     for block in &air.blocks {
-        let row = block.start;
+        let row = block.first_feature();
         let error = lab.refusal(Attack::on_main(|main, _| {
             for c in 0..air.lane_width() {
                 let (a, b) = (c, c + air.lane_width());
@@ -337,7 +337,7 @@ fn rejects_rows_swapped_in_the_trace() {
     // Two hidden units change places: every local constraint still holds.
     let lab = lab();
     let (table, air) = lab.activation();
-    let first = air.blocks[1].start;
+    let first = air.blocks[1].first_feature();
     let error = lab.refusal(Attack::on_main(|main, _| {
         for c in 0..air.lanes * air.lane_width() {
             let (x, y) = (

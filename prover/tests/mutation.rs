@@ -38,6 +38,9 @@ fn main_pin(table: &Table, row: usize) -> Pin {
         Chip::Activation(_) if row + 1 == live => {
             Free("the closing row belongs to no tensor: real = 0 gates every use of its cells")
         }
+        Chip::Activation(air) if air.blocks.iter().any(|b| b.is_unit_row(row)) => {
+            Free("a unit row has no cells of its own: real = 0 gates every use of them")
+        }
         _ if row >= live => Free("padding: live, real and step are 0"),
         _ => Pinned(Buses),
     }
@@ -61,7 +64,7 @@ fn activation_projection_pin(air: &ActivationAir, row: usize, column: usize) -> 
     let block = air
         .blocks
         .iter()
-        .find(|b| (b.start..b.start + b.features).contains(&row));
+        .find(|b| (b.start..b.end()).contains(&row));
     if column == V {
         return match block.map(|b| b.sink) {
             None => Free("the closing row takes no product"),
@@ -82,7 +85,7 @@ fn activation_projection_pin(air: &ActivationAir, row: usize, column: usize) -> 
 fn ends_block(air: &WeightsAir, row: usize) -> bool {
     air.blocks.iter().any(|b| {
         let per_input = b.outputs.div_ceil(air.lanes);
-        let rows = b.start..b.start + b.inputs * per_input;
+        let rows = b.start..b.start + (b.inputs + 1) * per_input;
         rows.contains(&row) && (row - b.start) % per_input + 1 == per_input
     })
 }
@@ -101,7 +104,7 @@ fn row_classes(table: &Table) -> Vec<usize> {
     let mut rows = vec![0, 1, live / 2, live - 1, live, height - 1];
     if let Chip::Activation(air) = &table.chip {
         for block in &air.blocks {
-            rows.extend([block.start, block.start + block.features - 1]);
+            rows.extend([block.start, block.first_feature(), block.end() - 1]);
         }
     }
     rows.retain(|&r| r < height);

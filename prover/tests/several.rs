@@ -103,10 +103,10 @@ fn rejects_tensors_that_change_places_in_the_trace() {
             let width = main[table].as_ref().map_or(0, Matrix::width);
             for offset in 0..a.features {
                 for column in 0..width {
-                    let x = *cell(main, table, a.start + offset, column);
-                    let y = *cell(main, table, b.start + offset, column);
-                    *cell(main, table, a.start + offset, column) = y;
-                    *cell(main, table, b.start + offset, column) = x;
+                    let x = *cell(main, table, a.first_feature() + offset, column);
+                    let y = *cell(main, table, b.first_feature() + offset, column);
+                    *cell(main, table, a.first_feature() + offset, column) = y;
+                    *cell(main, table, b.first_feature() + offset, column) = x;
                 }
             }
             recount(lab.layout(), main);
@@ -122,7 +122,7 @@ fn rejects_totals_that_change_places() {
     const WIDTH: usize = 3;
     let lab = lab([1, 1], [SMALL, SMALL]);
     let (table, air) = lab.activation();
-    let below = |i: usize| air.blocks[i].start + air.blocks[i].features;
+    let below = |i: usize| air.blocks[i].end();
     for column in [0, 2] {
         for i in (0..air.blocks.len()).step_by(2) {
             let error = lab.refusal(Attack::on_projection(|columns, _, _| {

@@ -57,7 +57,7 @@ fn rejects_shifted_accumulators() {
     let lab = lab();
     let (_, air) = lab.activation();
     for block in &air.blocks {
-        let end = block.start + block.features;
+        let end = block.end();
         for column in [H, S] {
             // From some row to the row that claims the total, as if more had been added.
             let error = shift_column(&lab, column, block.start + 2..end + 1);
@@ -75,7 +75,7 @@ fn rejects_powers_of_rho_that_do_not_start_at_one() {
     let (table, air) = lab.activation();
     let output = air.blocks.last().expect("there is an output");
     assert_eq!(output.sink, Sink::Output);
-    let rows = output.start..output.start + output.features;
+    let rows = output.start..output.end();
     // All powers scaled: the totals are scaled too, and the claim is false.
     let scaled = lab.refusal(Attack::on_projection(|columns, _, _| {
         let cells = columns[table].as_mut().expect("it has projections");
@@ -101,7 +101,7 @@ fn hidden(lab: &Lab) -> Hidden {
     let (table, air) = lab.activation();
     Hidden {
         table,
-        start: air.blocks[1].start,
+        start: air.blocks[1].first_feature(),
         lanes: (0..air.lanes).map(|b| lane(air, b).out).collect(),
     }
 }

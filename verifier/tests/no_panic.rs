@@ -262,7 +262,7 @@ fn rejects_keys_below_the_promised_level() {
         key.prepare().map(|key| key.security.bits() >= 100.0)
     };
     assert_eq!(prepare(1 << 20), Ok(true));
-    let error = prepare((1 << 22) - 2).expect_err("99 bits are not 100");
+    let error = prepare((1 << 22) - 3).expect_err("99 bits are not 100");
     let (round, bits, target) = ("projection", 99, 100);
     let expected = KeyError::Security {
         round,

@@ -40,7 +40,12 @@ pub fn choose_weight_lanes(shapes: &[(usize, usize)]) -> usize {
     // One projection column and one LogUp column.
     let aux = 2 * DEGREE;
     let weights: u64 = shapes.iter().map(|&(k, n)| (k * n) as u64).sum();
-    let rows = |lanes: usize| shapes.iter().map(|&(k, n)| k * n.div_ceil(lanes)).sum();
+    let rows = |lanes: usize| {
+        shapes
+            .iter()
+            .map(|&(k, n)| (k + 1) * n.div_ceil(lanes))
+            .sum()
+    };
     let over_budget = |lanes: usize| 100 * aux * height(rows(lanes)) > AUX_PER_WEIGHT * weights;
     let cost = |lanes: usize| table_cost(rows(lanes), aux, lanes as u64);
     (1..=MAX_LANES)
@@ -73,7 +78,8 @@ pub fn choose_limbs(graph: &Graph, positions: u32) -> Limbs {
             .iter()
             .filter(move |l| graph.tensors[l.output.index()].positions == positions)
     };
-    let rows = 1 + tensors().map(|t| t.features as usize).sum::<usize>();
+    let features = tensors().map(|t| t.features as usize).sum::<usize>();
+    let rows = features + layers().count() + 1;
     let shift = layers().map(|l| l.requant.shift).max().unwrap_or(0);
     let excess = layers().map(|l| l.requant.excess_bits).max().unwrap_or(0);
     let candidate = |bits: u8| Limbs {

@@ -5,7 +5,7 @@
 //!
 //! | table | rows | one for |
 //! |---|---|---|
-//! | `activation` | one per feature of every tensor, plus one | each number of positions |
+//! | `activation` | one per feature of every tensor, one per layer, one | each number of positions |
 //! | `weights` | one per `lanes` weights | the model |
 //! | `range` | `2^bits` per limb width in use | the model |
 //! | `functions` | one per entry of every activation table in use | the model |
@@ -244,12 +244,12 @@ impl Layout {
             match &table.chip {
                 Chip::Activation(air) => {
                     for block in &air.blocks {
-                        cells[block.tensor] += block.features * per_row;
+                        cells[block.tensor] += (block.end() - block.start) * per_row;
                     }
                 }
                 Chip::Weights(air) => {
                     for block in &air.blocks {
-                        let rows = block.inputs * block.outputs.div_ceil(air.lanes);
+                        let rows = (block.inputs + 1) * block.outputs.div_ceil(air.lanes);
                         cells[graph.layers[block.layer].output.index()] += rows * per_row;
                     }
                 }
@@ -322,7 +322,7 @@ fn weights_air(graph: &Graph) -> WeightsAir {
                 inputs,
                 outputs,
             };
-            start += inputs * outputs.div_ceil(lanes);
+            start += (inputs + 1) * outputs.div_ceil(lanes);
             block
         })
         .collect();

@@ -259,7 +259,7 @@ impl Lab {
         honest
             .map(|(element, honest)| Spot {
                 table,
-                row: block.start + element / air.lanes,
+                row: block.first_feature() + element / air.lanes,
                 cols: lane(air, element % air.lanes),
                 layer,
                 element,
@@ -389,7 +389,7 @@ fn take_counts(air: &LookupAir, uses: &mut HashMap<(bool, [F; 4]), u32>) -> Vec<
 fn messages(air: &ActivationAir, matrix: &RowMajorMatrix<F>) -> Vec<(bool, [F; 4])> {
     let mut found = Vec::new();
     for block in &air.blocks {
-        for r in block.start..block.start + block.features {
+        for r in block.first_feature()..block.end() {
             let row = &matrix.values[r * matrix.width()..(r + 1) * matrix.width()];
             for b in 0..air.lanes {
                 let cols = lane(air, b);

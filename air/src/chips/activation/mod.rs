@@ -1,7 +1,9 @@
 //! # Activation: requantise, apply a function, pass the claims on
 //!
-//! One row is one feature of one tensor, its batch items side by side in `lanes`. For a layer's
-//! output the row takes each accumulator apart and looks its activation up:
+//! One row is one feature of one tensor, its batch items side by side in `lanes`. A tensor that a
+//! layer reads has one row more, its first: the *unit row*, the feature that is always 1 and whose
+//! weights are the layer's biases. For a layer's output the row takes each accumulator apart and
+//! looks its activation up:
 //!
 //! ```text
 //!   acc + half = (q + side·excess)·2^s + rem        0 ≤ rem < 2^s,   (side, q, out) ∈ table
@@ -19,8 +21,8 @@
 //! | main | `q[b]`, `out[b]` | clamped quotient, activation |
 //! | main | `side[b]` | −1, 0, 1; absent if no tensor of the table can saturate |
 //! | main | `rem[b][i]`, `excess[b][i]` | limbs of `limb_bits` bits, lowest first |
-//! | weight | `bias` | bias + half of the feature, part of the model's identity |
-//! | fixed | `real` | 1 on rows of a tensor |
+//! | fixed | `real` | 1 on rows of a tensor's features |
+//! | fixed | `unit` | 1 on unit rows |
 //! | fixed | `keep` | 1 on rows of a tensor except its first |
 //! | fixed | `function`, `pow_shift` | table identifier, `2^s` |
 //! | fixed | `rem_bits[i]`, `excess_bits[i]` | width of each limb; 0 for an absent limb |
@@ -34,11 +36,11 @@
 //!
 //! ## Constraints
 //!
-//! With `A = Σ_b σ^b ((q + side·excess)·pow_shift + real·rem) − real·bias·Σ_b σ^b` and
-//! `u = Σ_b σ^b out[b]`:
+//! With `A = Σ_b σ^b ((q + side·excess)·pow_shift + real·rem)` and
+//! `u = Σ_b σ^b (real·out[b] + unit)`:
 //!
 //!   1. `project`    `step·h' − ρ·keep·h − A = 0`                                       deg 3
-//!   2. `consume`    `step·s' − keep·s − real·u·v = 0`                                  deg 3
+//!   2. `consume`    `step·s' − keep·s − u·v = 0`                                       deg 3
 //!   3. `pow_first`  `pow_first·(v − 1) = 0`                                            deg 2
 //!   4. `pow_step`   `pow_step·(v' − ρ·v) = 0`                                          deg 2
 //!
@@ -57,7 +59,8 @@
 //!
 //! ## Padding
 //!
-//! `real`, `keep`, `pow_shift`, `step`, all counts and `pow_*` are 0: no main cell enters anything.
+//! `real`, `unit`, `keep`, `pow_shift`, `step`, all counts and `pow_*` are 0: no main cell enters
+//! anything. On a unit row `real` and `pow_shift` are 0 too.
 //!
 //! ## Soundness
 //!
@@ -73,7 +76,8 @@
 //!   ([`crate::graph::Graph::validate`]). So is the meaning bound, by whoever holds the weights.
 //!   Example: s = 10, m = 18, 12-bit domain: `(2^12 + 2^19 − 2)·2^10 = 541 063 168 < p = 2 013 265 921`.
 //! - `h`, `s`: fixed by 1 and 2 from row to row. They are *not* fixed on row 0, and need not be:
-//!   row 0 has `keep = 0` and no claim.
+//!   row 0 has `keep = 0` and no claim. A unit row leaves `h = 0` below it and starts `s` with
+//!   `v_K·Σ_b σ^b`: nothing of it is a cell, so the biases are added exactly once.
 //! - `v`: received from the weight table, `takes` being fixed, or by 3 and 4 a power of ρ.
 //! - The claim on `h` has `Σ_j ρ^(N−1−j)` (Horner from the top, lanes by σ^b): the map
 //!   (feature, position) → (exponent of ρ, exponent of σ) is one-to-one, all lanes are positions.
@@ -121,9 +125,9 @@ pub enum Sink {
 pub struct TensorBlock {
     /// Index of the tensor.
     pub tensor: usize,
-    /// First row.
+    /// First row: the unit row, if there is one.
     pub start: usize,
-    /// Number of rows.
+    /// Number of features.
     pub features: usize,
     /// Where it comes from.
     pub source: Source,
@@ -135,6 +139,23 @@ pub struct TensorBlock {
     pub excess_bits: u8,
     /// Identifier of the activation table, from 1.
     pub function: usize,
+}
+
+impl TensorBlock {
+    /// Row of the first feature: below the unit row of a tensor that a layer reads.
+    pub const fn first_feature(&self) -> usize {
+        self.start + matches!(self.sink, Sink::Layer { .. }) as usize
+    }
+
+    /// Whether `row` is the block's unit row.
+    pub const fn is_unit_row(&self, row: usize) -> bool {
+        row == self.start && row < self.first_feature()
+    }
+
+    /// The first row below the block.
+    pub const fn end(&self) -> usize {
+        self.first_feature() + self.features
+    }
 }
 
 /// The shape of a row: how many lanes and limbs.
@@ -171,21 +192,22 @@ pub struct ActivationAir {
 mod fixed {
     use super::engine;
     pub const REAL: usize = engine::WIDTH;
-    pub const KEEP: usize = REAL + 1;
-    pub const FUNCTION: usize = REAL + 2;
-    pub const POW_SHIFT: usize = REAL + 3;
-    pub const ACC_KIND: usize = REAL + 4;
-    pub const ACC_TENSOR: usize = REAL + 5;
-    pub const ACC_COUNT: usize = REAL + 6;
-    pub const SUM_KIND: usize = REAL + 7;
-    pub const SUM_TENSOR: usize = REAL + 8;
-    pub const SUM_COUNT: usize = REAL + 9;
-    pub const LAYER: usize = REAL + 10;
-    pub const INDEX: usize = REAL + 11;
-    pub const TAKES: usize = REAL + 12;
-    pub const POW_FIRST: usize = REAL + 13;
-    pub const POW_STEP: usize = REAL + 14;
-    pub const LIMB_BITS: usize = REAL + 15;
+    pub const UNIT: usize = REAL + 1;
+    pub const KEEP: usize = REAL + 2;
+    pub const FUNCTION: usize = REAL + 3;
+    pub const POW_SHIFT: usize = REAL + 4;
+    pub const ACC_KIND: usize = REAL + 5;
+    pub const ACC_TENSOR: usize = REAL + 6;
+    pub const ACC_COUNT: usize = REAL + 7;
+    pub const SUM_KIND: usize = REAL + 8;
+    pub const SUM_TENSOR: usize = REAL + 9;
+    pub const SUM_COUNT: usize = REAL + 10;
+    pub const LAYER: usize = REAL + 11;
+    pub const INDEX: usize = REAL + 12;
+    pub const TAKES: usize = REAL + 13;
+    pub const POW_FIRST: usize = REAL + 14;
+    pub const POW_STEP: usize = REAL + 15;
+    pub const LIMB_BITS: usize = REAL + 16;
 }
 
 /// Projection columns.
@@ -225,18 +247,18 @@ impl ActivationAir {
                 None => (Source::Input(index), None),
                 Some(layer) => (Source::Layer(layer), Some(&graph.layers[layer].requant)),
             };
-            let features = tensor.features as usize;
-            blocks.push(TensorBlock {
+            let block = TensorBlock {
                 tensor: index,
                 start,
-                features,
+                features: tensor.features as usize,
                 source,
                 sink: sink_of(&graph.layers, index),
                 shift: requant.map_or(0, |r| r.shift),
                 excess_bits: requant.map_or(0, |r| r.excess_bits),
                 function: function_of(index),
-            });
-            start += features;
+            };
+            start = block.end();
+            blocks.push(block);
         }
         Self {
             lanes: positions as usize,
@@ -276,15 +298,15 @@ impl ActivationAir {
         value
     }
 
-    /// `(A, u)`: the projected accumulators without bias, and the projected outputs.
+    /// `(A, u)`: the projected accumulators, and the projected outputs.
     fn forms<E, X, EF>(&self, row: &Row<'_, E, X>, sigma_powers: &[EF]) -> (X, X)
     where
         E: PrimeCharacteristicRing + Copy,
         EF: Field,
         X: Algebra<E> + Algebra<EF> + Copy,
     {
-        let (real, pow_shift) = (row.fixed[fixed::REAL], row.fixed[fixed::POW_SHIFT]);
-        let bias = row.weight[0];
+        let (real, unit) = (row.fixed[fixed::REAL], row.fixed[fixed::UNIT]);
+        let pow_shift = row.fixed[fixed::POW_SHIFT];
         let (mut acc, mut out) = (X::ZERO, X::ZERO);
         for (lane, &sigma) in (0..self.lanes).zip(sigma_powers) {
             let cols = self.lane(lane);
@@ -295,8 +317,8 @@ impl ActivationAir {
                 quot += row.main[cols.side] * self.recompose(excess);
             }
             let sigma = X::from(sigma);
-            acc += sigma * (quot * pow_shift + real * (rem - bias));
-            out += sigma * row.main[cols.out];
+            acc += sigma * (quot * pow_shift + real * rem);
+            out += sigma * (real * row.main[cols.out] + unit);
         }
         (acc, out)
     }
@@ -352,17 +374,32 @@ impl ActivationAir {
         builder.message(Bus::Claim, sum_count, &summed);
     }
 
-    /// The fixed columns of the row `offset` rows into a block, or of the row below the last one.
+    /// The fixed columns of row `r`, in a block or below the last one.
     fn fixed_row<F: Field>(
         &self,
-        block: Option<(&TensorBlock, usize)>,
+        r: usize,
+        block: Option<&TensorBlock>,
         above: Option<&TensorBlock>,
     ) -> Vec<F> {
         let mut row = F::zero_vec(fixed::LIMB_BITS - engine::WIDTH + self.num_limbs());
         let mut set = |column: usize, value: F| row[column - engine::WIDTH] = value;
-        if let Some((block, offset)) = block {
-            set(fixed::REAL, F::ONE);
+        let offset = block.map_or(0, |block| r - block.start);
+        if let Some(block) = block {
             set(fixed::KEEP, F::from_bool(offset > 0));
+            if let Sink::Layer { layer, .. } = block.sink {
+                // The biases are the weights of a feature behind the last one.
+                let index = r.checked_sub(block.first_feature());
+                set(fixed::UNIT, F::from_bool(index.is_none()));
+                set(fixed::LAYER, small(layer));
+                set(fixed::INDEX, small(index.unwrap_or(block.features)));
+                set(fixed::TAKES, F::ONE);
+            } else {
+                set(fixed::POW_FIRST, F::from_bool(offset == 0));
+                set(fixed::POW_STEP, F::from_bool(offset + 1 < block.features));
+            }
+        }
+        if let Some(block) = block.filter(|block| r >= block.first_feature()) {
+            set(fixed::REAL, F::ONE);
             set(fixed::FUNCTION, small(block.function));
             set(fixed::POW_SHIFT, F::TWO.exp_u64(u64::from(block.shift)));
             for i in 0..self.limbs.rem {
@@ -373,20 +410,9 @@ impl ActivationAir {
                 let bits = self.limbs.width(block.excess_bits, i);
                 set(fixed::LIMB_BITS + self.limbs.rem + i, F::from_u8(bits));
             }
-            match block.sink {
-                Sink::Layer { layer, .. } => {
-                    set(fixed::LAYER, small(layer));
-                    set(fixed::INDEX, small(offset));
-                    set(fixed::TAKES, F::ONE);
-                }
-                Sink::Output => {
-                    set(fixed::POW_FIRST, F::from_bool(offset == 0));
-                    set(fixed::POW_STEP, F::from_bool(offset + 1 < block.features));
-                }
-            }
         }
         // Totals of the tensor above are read on the first row below it.
-        let is_below = block.is_none_or(|(_, offset)| offset == 0);
+        let is_below = offset == 0;
         if let (true, Some(above)) = (is_below, above) {
             let kind = match above.source {
                 Source::Input(_) => ClaimKind::Input,
@@ -425,7 +451,7 @@ impl Air for ActivationAir {
     fn widths(&self) -> Widths {
         Widths {
             fixed: fixed::LIMB_BITS + self.num_limbs(),
-            weight: 1,
+            weight: 0,
             main: self.lanes * self.lane_width(),
             projection: projection::WIDTH,
             messages: self.lanes * (1 + self.num_limbs()) + 3,
@@ -435,7 +461,7 @@ impl Air for ActivationAir {
 
     /// All tensors, and the row below the last one.
     fn rows(&self) -> usize {
-        self.blocks.last().map_or(0, |b| b.start + b.features) + 1
+        self.blocks.last().map_or(0, TensorBlock::end) + 1
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
@@ -451,14 +477,14 @@ impl Air for ActivationAir {
             row.projection_next[projection::V],
             row.projection_next[projection::S],
         );
-        let (step, real, keep) = (row.step(), row.fixed[fixed::REAL], row.fixed[fixed::KEEP]);
+        let (step, keep) = (row.step(), row.fixed[fixed::KEEP]);
         let (pow_first, pow_step) = (row.fixed[fixed::POW_FIRST], row.fixed[fixed::POW_STEP]);
         let (acc, out) = self.forms(&row, &builder.challenges().sigma_powers);
 
         // step·h' = ρ·keep·h + A
         builder.assert_zero_ext("project", h_next * step - h * keep * rho - acc);
-        // step·s' = keep·s + real·u·v
-        builder.assert_zero_ext("consume", s_next * step - s * keep - out * v * real);
+        // step·s' = keep·s + u·v
+        builder.assert_zero_ext("consume", s_next * step - s * keep - out * v);
         // On the rows of an output, v = 1, ρ, ρ², …
         builder.assert_zero_ext("pow_first", (v - B::ExprEF::ONE) * pow_first);
         builder.assert_zero_ext("pow_step", (v_next - v * rho) * pow_step);
@@ -473,12 +499,12 @@ impl Air for ActivationAir {
         let mut values = Vec::new();
         let mut above = None;
         for block in &self.blocks {
-            for offset in 0..block.features {
-                values.extend(self.fixed_row::<F>(Some((block, offset)), above));
+            for r in block.start..block.end() {
+                values.extend(self.fixed_row::<F>(r, Some(block), above));
             }
             above = Some(block);
         }
-        values.extend(self.fixed_row::<F>(None, above));
+        values.extend(self.fixed_row::<F>(self.rows() - 1, None, above));
         values
     }
 

@@ -8,25 +8,9 @@ use p3_matrix::dense::RowMajorMatrix;
 use super::{ActivationAir, Sink, Source, TensorBlock, projection};
 use crate::builder::Challenges;
 use crate::chips::signed;
-use crate::graph::{Evaluation, Model, Requantised};
+use crate::graph::{Evaluation, Requantised};
 
 impl ActivationAir {
-    /// Bias plus rounding constant of every feature, padded to `height` rows.
-    pub fn generate_weights<F: Field>(&self, model: &Model, height: usize) -> RowMajorMatrix<F> {
-        let mut values = F::zero_vec(height);
-        for block in &self.blocks {
-            let Source::Layer(layer) = block.source else {
-                continue;
-            };
-            let half = model.graph.layers[layer].requant.half();
-            let rows = values[block.start..].iter_mut();
-            for (slot, &bias) in rows.zip(&model.weights[layer].bias) {
-                *slot = signed(i64::from(bias) + half);
-            }
-        }
-        RowMajorMatrix::new_col(values)
-    }
-
     /// The main trace, padded to `height` rows.
     pub fn generate_main<F: Field>(
         &self,
@@ -37,7 +21,7 @@ impl ActivationAir {
         let mut values = F::zero_vec(height * width);
         for block in &self.blocks {
             for feature in 0..block.features {
-                let start = (block.start + feature) * width;
+                let start = (block.first_feature() + feature) * width;
                 let row = &mut values[start..start + width];
                 for lane in 0..self.lanes {
                     let cell = cell(evaluation, block, feature * self.lanes + lane);
@@ -116,11 +100,10 @@ impl ActivationAir {
     }
 
     /// The projection columns, row-major, padded to `height` rows. `folded` holds every layer's
-    /// `v_k`; `weights` is the bias column.
+    /// `v_k`, the biases' last.
     pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         &self,
         main: &RowMajorMatrix<F>,
-        weights: &RowMajorMatrix<F>,
         folded: &[Vec<EF>],
         challenges: &Challenges<EF>,
         height: usize,
@@ -130,21 +113,33 @@ impl ActivationAir {
         let rho = challenges.rho();
         let lanes = self.lanes * self.lane_width();
         for block in &self.blocks {
-            // v_k of the layer that reads the tensor, or the powers of ρ on an output.
-            let values: Vec<EF> = match block.sink {
-                Sink::Layer { layer, .. } => folded[layer].clone(),
-                Sink::Output => rho.powers().take(block.features).collect(),
+            let zero = EF::ZERO;
+            let mut below = Totals::default();
+            let first = block.first_feature();
+            // On an output's rows v runs through the powers of ρ.
+            let powers: Vec<EF>;
+            let values = match block.sink {
+                Sink::Layer { layer, .. } => {
+                    let (&biases, values) = folded[layer].split_last().unwrap_or((&zero, &[]));
+                    let positions: EF = challenges.sigma_powers[..self.lanes].iter().copied().sum();
+                    below.s = biases * positions;
+                    columns[block.start * width + projection::V] = biases;
+                    below.write(&mut columns[first * width..]);
+                    values
+                }
+                Sink::Output => {
+                    powers = rho.powers().take(block.features).collect();
+                    &powers
+                }
             };
-            let (mut h, mut s) = (EF::ZERO, EF::ZERO);
-            for (r, v) in (block.start..).zip(values) {
+            for (r, &v) in (first..).zip(values) {
                 columns[r * width + projection::V] = v;
                 let row = &main.values[r * lanes..(r + 1) * lanes];
-                let (acc, out) = self.project_row(block, row, weights.values[r], challenges);
-                h = h * rho + acc;
-                s += v * out;
+                let (acc, out) = self.project_row(block, row, challenges);
+                below.h = below.h * rho + acc;
+                below.s += v * out;
                 // Row r + 1 holds the totals up to row r, across the border of the block.
-                columns[(r + 1) * width + projection::H] = h;
-                columns[(r + 1) * width + projection::S] = s;
+                below.write(&mut columns[(r + 1) * width..]);
             }
         }
         columns
@@ -155,7 +150,6 @@ impl ActivationAir {
         &self,
         block: &TensorBlock,
         main: &[F],
-        bias: F,
         challenges: &Challenges<EF>,
     ) -> (EF, EF) {
         let pow_shift = F::TWO.exp_u64(u64::from(block.shift));
@@ -168,10 +162,24 @@ impl ActivationAir {
                 let excess = &main[cols.excess..cols.excess + self.limbs.excess];
                 quot += main[cols.side] * self.recompose(excess);
             }
-            acc += sigma * (quot * pow_shift + rem - bias);
+            acc += sigma * (quot * pow_shift + rem);
             out += sigma * main[cols.out];
         }
         (acc, out)
+    }
+}
+
+/// What the rows above have added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals<EF> {
+    h: EF,
+    s: EF,
+}
+
+impl<EF: Copy> Totals<EF> {
+    const fn write(&self, row: &mut [EF]) {
+        row[projection::H] = self.h;
+        row[projection::S] = self.s;
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A product `acc[j] = Σ_k W[k][j]·x[k]` is never computed in the trace. Folded with a random ρ
 //! it reads `Σ_j ρ^(N−1−j)·acc[j] = Σ_k x[k]·v_k` with `v_k = Σ_j ρ^(N−1−j)·W[k][j]`. This table
-//! computes the `v_k` and sends each to the row that holds `x[k]`.
+//! computes the `v_k` and sends each to the row that holds `x[k]`. Biases, the rounding constant
+//! `half` included, are the weights of one more feature, `k = K`, which is always 1.
 //!
 //! A block of rows belongs to one `(layer, k)`: `lanes` weights a row, lowest output first, the
 //! block's *leading* lanes left empty when `N` is not a multiple of `lanes`.
@@ -59,7 +60,7 @@ use p3_maybe_rayon::prelude::*;
 use super::{Air, Widths, signed, small};
 use crate::builder::{AirBuilder, Challenges, Element, engine};
 use crate::bus::Bus;
-use crate::graph::LinearWeights;
+use crate::graph::Model;
 
 /// The weights of one layer inside the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub struct WeightBlock {
     pub layer: usize,
     /// First row.
     pub start: usize,
-    /// Input features `K`.
+    /// Input features `K`, the unit that biases belong to not counted.
     pub inputs: usize,
     /// Output features `N`.
     pub outputs: usize,
@@ -93,34 +94,42 @@ mod fixed {
 }
 
 impl WeightsAir {
+    /// Rows of a block: one group for each input feature, one for the biases.
+    const fn block_rows(&self, block: &WeightBlock) -> usize {
+        (block.inputs + 1) * self.rows_per_input(block)
+    }
+
     /// Rows of one input feature of a block.
     const fn rows_per_input(&self, block: &WeightBlock) -> usize {
         block.outputs.div_ceil(self.lanes)
     }
 
     /// The weight matrix, padded to `height` rows.
-    pub fn generate_weights<F: Field>(
-        &self,
-        weights: &[LinearWeights],
-        height: usize,
-    ) -> RowMajorMatrix<F> {
+    pub fn generate_weights<F: Field>(&self, model: &Model, height: usize) -> RowMajorMatrix<F> {
         let mut values = F::zero_vec(height * self.lanes);
         for block in &self.blocks {
             let stride = self.rows_per_input(block) * self.lanes;
             let empty = stride - block.outputs;
             let start = block.start * self.lanes;
-            let rows = values[start..start + block.inputs * stride].par_chunks_exact_mut(stride);
-            let source = weights[block.layer].values.par_chunks_exact(block.outputs);
-            rows.zip(source).for_each(|(row, w)| {
+            let (weights, biases) = values[start..start + (block.inputs + 1) * stride]
+                .split_at_mut(block.inputs * stride);
+            let layer = &model.weights[block.layer];
+            let source = layer.values.par_chunks_exact(block.outputs);
+            let rows = weights.par_chunks_exact_mut(stride).zip(source);
+            rows.for_each(|(row, w)| {
                 for (slot, &w) in row[empty..].iter_mut().zip(w) {
                     *slot = signed(i64::from(w));
                 }
             });
+            let half = model.graph.layers[block.layer].requant.half();
+            for (slot, &bias) in biases[empty..].iter_mut().zip(&layer.bias) {
+                *slot = signed(i64::from(bias) + half);
+            }
         }
         RowMajorMatrix::new(values, self.lanes)
     }
 
-    /// The projection column `h`, and every layer's folded weights `v_k`, from the weight matrix.
+    /// The projection column `h`, and every layer's folded weights `v_0 … v_K`, from the weight matrix.
     pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         &self,
         weights: &RowMajorMatrix<F>,
@@ -133,7 +142,7 @@ impl WeightsAir {
         let mut folded = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             let per_input = self.rows_per_input(block);
-            let rows = block.start..block.start + block.inputs * per_input;
+            let rows = block.start..block.start + self.block_rows(block);
             let v = column[rows.clone()]
                 .par_chunks_exact_mut(per_input)
                 .zip(forms[rows].par_chunks_exact(per_input))
@@ -195,7 +204,7 @@ impl Air for WeightsAir {
     fn rows(&self) -> usize {
         self.blocks
             .last()
-            .map_or(0, |b| b.start + b.inputs * self.rows_per_input(b))
+            .map_or(0, |b| b.start + self.block_rows(b))
     }
 
     fn weight_form<EF: Field>(&self, challenges: &Challenges<EF>) -> Option<Vec<EF>> {
@@ -233,7 +242,7 @@ impl Air for WeightsAir {
         let mut values = Vec::with_capacity(self.rows() * 4);
         for block in &self.blocks {
             let per_input = self.rows_per_input(block);
-            for k in 0..block.inputs {
+            for k in 0..=block.inputs {
                 for i in 0..per_input {
                     let end = i + 1 == per_input;
                     values.extend([
