@@ -52,7 +52,7 @@ pub fn case(name: &str, profile: &Profile) -> Option<Case> {
         .expect("the model quantises");
     let input =
         model::accuracy::quantise_inputs(&model.graph, &samples[0]).expect("the input quantises");
-    let prover = Prover::new(model, profile).expect("the model sets up");
+    let prover = Prover::new(model, profile, Privacy::None).expect("the model sets up");
     Some(Case {
         name: name.to_owned(),
         prover,

@@ -44,6 +44,9 @@ pub struct Challenges<EF> {
     pub sigma_powers: Vec<EF>,
     /// Powers of ρ (features), up to the number of weights in a row.
     pub rho_powers: Vec<EF>,
+    /// Which tensors the statement shows, by index: their claims are sent, and the verifier, who
+    /// knows the values, receives them.
+    pub shown: Vec<bool>,
     /// `α − bus` for every bus, by discriminant.
     bus_offsets: [EF; Bus::ALL.len() + 1],
     /// `β^1, β^2, …`.
@@ -66,8 +69,9 @@ impl<EF: Field> Challenges<EF> {
     }
 
     /// The projection challenges, before the LogUp challenges exist.
-    pub fn projection(sigma: EF, rho: EF, powers: PowerCounts) -> Self {
+    pub fn projection(sigma: EF, rho: EF, powers: PowerCounts, shown: Vec<bool>) -> Self {
         Self {
+            shown,
             sigma_powers: sigma.powers().take(powers.sigma).collect(),
             rho_powers: rho.powers().take(powers.rho).collect(),
             bus_offsets: [EF::ZERO; Bus::ALL.len() + 1],
@@ -93,7 +97,7 @@ impl<EF: Field> Challenges<EF> {
     ///
     /// The factor `live` is 1 on every row whose fractions are summed. On a row that is switched
     /// off all the way (every cell 0) the denominator is 0, which leaves the fraction column free:
-    /// that is where zero-knowledge masks will live.
+    /// that is where its zero-knowledge mask lives, see [`crate::hiding`].
     pub fn denominator<E, X>(&self, live: E, bus: Bus, elements: &[Element<E, X>]) -> X
     where
         E: Copy,

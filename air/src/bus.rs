@@ -45,8 +45,10 @@ pub enum ClaimKind {
     /// `Σ_j ρ^(N−1−j) Σ_p σ^p acc[j][p]` of a layer's accumulators without their bias. Sent by the
     /// rows of the layer's output, received by the rows of its input.
     Accumulator = 1,
-    /// `Σ_f ρ^(F−1−f) Σ_p σ^p x[f][p]` of a graph input. Sent by its rows, received by the verifier.
+    /// `Σ_f ρ^(F−1−f) Σ_p σ^p x[f][p]` of a graph input. Sent by its rows if the
+    /// statement shows it, received by the verifier.
     Input = 2,
-    /// `Σ_f ρ^f Σ_p σ^p y[f][p]` of a graph output. Sent by its rows, received by the verifier.
+    /// `Σ_f ρ^f Σ_p σ^p y[f][p]` of a graph output. Sent by its rows if the
+    /// statement shows it, received by the verifier.
     Output = 3,
 }

@@ -26,6 +26,7 @@ pub mod bus;
 pub mod chips;
 pub mod debug;
 pub mod graph;
+pub mod hiding;
 pub mod layout;
 pub mod logup;
 pub mod statement;

@@ -21,6 +21,14 @@
 //!
 //! Rows with `live = 0` are never summed: `step` and `last` are fixed columns.
 //!
+//! ## Blinding
+//!
+//! A terminal in clear is a function of the witness. On a table with mask rows the last live row is
+//! followed by one whose first projection cell `r` is random, and `last` reads `terminal − r` for
+//! the terminal; an honest prover makes the `r` of all tables add up to 0. A dishonest one gains
+//! nothing: `r` is committed before `α` is drawn, so `Σ r = c` is a constant, and a sum of fractions
+//! that is not the zero function takes the value `c` for at most as many `α` as it has poles.
+//!
 //! ## Soundness
 //!
 //! `d` is nonzero on live rows except with probability (number of messages)/|EF|, since `α` is
@@ -52,7 +60,7 @@ pub struct LookupRow<'a, X> {
     pub local: &'a [X],
     /// The same at the next row; only `acc` is read.
     pub next: &'a [X],
-    /// The table's terminal.
+    /// The table's terminal, [blinded](crate::layout::Table::blinded).
     pub terminal: X,
 }
 

@@ -1,10 +1,12 @@
 //! # The statement
 //!
-//! > For the model identified by the verifying key, the quantised graph evaluated on these inputs
-//! > gives these outputs.
+//! > For the model identified by the verifying key there are values for what is not shown such that
+//! > the quantised graph, evaluated on the inputs, gives the outputs.
 //!
-//! All values are public in this version. They are bound to the proof by projection: the verifier
-//! evaluates `Σ ρ^· σ^· x` of every public tensor itself and puts the result on the claims bus.
+//! Each input and output is shown or private ([`Disclosed`]). Values that are shown are bound to the
+//! proof by projection: the verifier evaluates `Σ ρ^· σ^· x` of the tensor itself and puts the
+//! result on the claims bus. Of a private tensor the statement says that it exists and lies in its
+//! range.
 
 use alloc::vec::Vec;
 
@@ -13,15 +15,82 @@ use serde::{Deserialize, Serialize};
 
 use crate::bus::ClaimKind;
 use crate::chips::signed;
-use crate::graph::{Evaluation, Graph, Tensor};
+use crate::graph::{Evaluation, Graph, Tensor, TensorId};
+
+/// What a statement says of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Disclosed {
+    /// Nothing but its shape and range.
+    Private,
+    /// Its values, flat `[feature][position]`.
+    Public(Vec<i32>),
+}
+
+impl Disclosed {
+    /// The values, if they are shown.
+    pub fn values(&self) -> Option<&[i32]> {
+        match self {
+            Self::Private => None,
+            Self::Public(values) => Some(values),
+        }
+    }
+
+    /// The values, to be changed.
+    pub fn values_mut(&mut self) -> Option<&mut Vec<i32>> {
+        match self {
+            Self::Private => None,
+            Self::Public(values) => Some(values),
+        }
+    }
+}
+
+/// How much of a tensor a prover wants to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// All values.
+    Public,
+    /// Nothing.
+    Private,
+}
+
+/// How much of inputs and outputs a prover wants to show. By default the outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Every input.
+    pub inputs: Visibility,
+    /// Every output.
+    pub outputs: Visibility,
+}
+
+impl Policy {
+    /// Everything is shown.
+    pub const PUBLIC: Self = Self {
+        inputs: Visibility::Public,
+        outputs: Visibility::Public,
+    };
+
+    /// Whether anything is hidden.
+    pub fn hides(&self) -> bool {
+        *self != Self::PUBLIC
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            inputs: Visibility::Private,
+            outputs: Visibility::Public,
+        }
+    }
+}
 
 /// The public part of a proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
-    /// Every input, flat `[feature][position]`.
-    pub inputs: Vec<Vec<i32>>,
-    /// Every output, flat `[feature][position]`.
-    pub outputs: Vec<Vec<i32>>,
+    /// Every input.
+    pub inputs: Vec<Disclosed>,
+    /// Every output.
+    pub outputs: Vec<Disclosed>,
 }
 
 /// Why a statement is not one about a given graph.
@@ -68,17 +137,36 @@ pub struct VerifierClaim<EF> {
 }
 
 impl Statement {
-    /// The statement an evaluation makes true.
-    pub fn of(graph: &Graph, evaluation: &Evaluation) -> Self {
-        let pick = |ids: &[crate::graph::TensorId]| {
+    /// The statement an evaluation makes true, showing what the policy says.
+    pub fn of(graph: &Graph, evaluation: &Evaluation, policy: &Policy) -> Self {
+        let pick = |ids: &[TensorId], visibility| {
             ids.iter()
-                .map(|id| evaluation.tensors[id.index()].clone())
+                .map(|id| match visibility {
+                    Visibility::Public => Disclosed::Public(evaluation.tensors[id.index()].clone()),
+                    Visibility::Private => Disclosed::Private,
+                })
                 .collect()
         };
         Self {
-            inputs: pick(&graph.inputs),
-            outputs: pick(&graph.outputs),
+            inputs: pick(&graph.inputs, policy.inputs),
+            outputs: pick(&graph.outputs, policy.outputs),
         }
+    }
+
+    /// Whether any tensor is not shown.
+    pub fn hides(&self) -> bool {
+        let mut tensors = self.inputs.iter().chain(&self.outputs);
+        tensors.any(|t| t.values().is_none())
+    }
+
+    /// For every tensor of the graph whether the statement shows it.
+    pub fn shown(&self, graph: &Graph) -> Vec<bool> {
+        let mut shown = alloc::vec![false; graph.tensors.len()];
+        let inputs = self.inputs.iter().zip(&graph.inputs);
+        for (disclosed, id) in inputs.chain(self.outputs.iter().zip(&graph.outputs)) {
+            shown[id.index()] = disclosed.values().is_some();
+        }
+        shown
     }
 
     /// Checks shapes and ranges against the graph. Values in range have one representative mod p.
@@ -94,35 +182,45 @@ impl Statement {
                     got: tensors.len(),
                 });
             }
-            for (values, id) in tensors.iter().zip(ids) {
-                check_tensor(values, id.index(), &graph.tensors[id.index()])?;
+            for (disclosed, id) in tensors.iter().zip(ids) {
+                if let Disclosed::Public(values) = disclosed {
+                    check_tensor(values, id.index(), &graph.tensors[id.index()])?;
+                }
             }
         }
         Ok(())
     }
 
     /// The canonical encoding that is hashed: for inputs, then outputs: the number of tensors, then
-    /// for each its length and its values, all as little-endian 32-bit integers.
+    /// for each 0 if it is private, or 1, its length and its values; all as little-endian 32-bit
+    /// integers.
     pub fn canonical_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for tensors in [&self.inputs, &self.outputs] {
             bytes.extend((tensors.len() as u32).to_le_bytes());
-            for values in tensors {
-                bytes.extend((values.len() as u32).to_le_bytes());
-                bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+            for disclosed in tensors {
+                match disclosed {
+                    Disclosed::Private => bytes.extend(0u32.to_le_bytes()),
+                    Disclosed::Public(values) => {
+                        bytes.extend(1u32.to_le_bytes());
+                        bytes.extend((values.len() as u32).to_le_bytes());
+                        bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+                    }
+                }
             }
         }
         bytes
     }
 
-    /// The projections of all public tensors. The statement must have passed [`Self::check`].
+    /// The projections of all tensors that are shown. The statement must have passed [`Self::check`].
     pub fn claims<F: Field, EF: ExtensionField<F>>(
         &self,
         graph: &Graph,
         sigma_powers: &[EF],
         rho: EF,
     ) -> Vec<VerifierClaim<EF>> {
-        let claim = |kind, id: crate::graph::TensorId, values: &[i32]| {
+        let claim = |kind, id: TensorId, disclosed: &Disclosed| {
+            let values = disclosed.values()?;
             let positions = graph.tensors[id.index()].positions as usize;
             let feature = |row: &[i32]| -> EF {
                 row.iter()
@@ -136,17 +234,18 @@ impl Statement {
                 ClaimKind::Output => rows.rev().fold(EF::ZERO, |acc, r| acc * rho + feature(r)),
                 _ => rows.fold(EF::ZERO, |acc, r| acc * rho + feature(r)),
             };
-            VerifierClaim {
+            Some(VerifierClaim {
                 kind,
                 tensor: id.index(),
                 value,
-            }
+            })
         };
         let inputs = self.inputs.iter().zip(&graph.inputs);
         let outputs = self.outputs.iter().zip(&graph.outputs);
         inputs
-            .map(|(v, &id)| claim(ClaimKind::Input, id, v))
-            .chain(outputs.map(|(v, &id)| claim(ClaimKind::Output, id, v)))
+            .map(|(d, &id)| claim(ClaimKind::Input, id, d))
+            .chain(outputs.map(|(d, &id)| claim(ClaimKind::Output, id, d)))
+            .flatten()
             .collect()
     }
 }

@@ -12,7 +12,7 @@ use air::chips::{Air, Chip};
 use air::graph::{LinearWeights, Model, Range, Requant, Requantised, evaluate};
 use air::statement::VerifierClaim;
 use common::checker::{Overlook, failures};
-use common::{EF, F, Witness, chain, identity};
+use common::{EF, F, Witness, chain, identity, shown};
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 
@@ -111,7 +111,7 @@ impl Witness {
     fn raise_output(&mut self, q: i32) {
         *self.main_cell(0) += F::ONE;
         *self.main_cell(1) += F::ONE;
-        self.statement.outputs[0][0] += 1;
+        shown(&mut self.statement.outputs[0])[0] += 1;
         let function = self.function();
         let entry = |q| Some([function, 0, q, q]);
         self.move_count("functions", entry(q), entry(q + 1));
@@ -157,7 +157,7 @@ fn forge(overlook: Overlook) -> Witness {
         }
         Overlook::Constraint(name @ ("pow_first" | "pow_step")) => {
             // True cells, a false statement: other powers of ρ make up for it.
-            w.statement.outputs[0][0] += 1;
+            shown(&mut w.statement.outputs[0])[0] += 1;
             let claimed = w.claim(ClaimKind::Output);
             let truth = *w.projected(closing, S);
             let out = *w.main_cell(1);
@@ -191,7 +191,7 @@ fn forge(overlook: Overlook) -> Witness {
         Overlook::Activation => {
             // An output no table has.
             *w.main_cell(1) += F::ONE;
-            w.statement.outputs[0][0] += 1;
+            shown(&mut w.statement.outputs[0])[0] += 1;
             w.project();
             // The forger's rows look nothing up, so the table counts nothing.
         }
@@ -212,7 +212,7 @@ fn forge(overlook: Overlook) -> Witness {
             *w.main_cell(1) = int(hi);
             *w.main_cell(2) = F::ONE;
             *w.main_cell(3 + limb) = wanted * weight.inverse();
-            w.statement.outputs[0][0] = hi as i32;
+            shown(&mut w.statement.outputs[0])[0] = hi as i32;
             let function = w.function();
             w.move_count(
                 "functions",
@@ -225,8 +225,8 @@ fn forge(overlook: Overlook) -> Witness {
             w.raise_output(first.q);
             w.project();
         }
-        Overlook::Claim(ClaimKind::Input) => w.statement.inputs[0][1] += 1,
-        Overlook::Claim(ClaimKind::Output) => w.statement.outputs[0][1] += 1,
+        Overlook::Claim(ClaimKind::Input) => shown(&mut w.statement.inputs[0])[1] += 1,
+        Overlook::Claim(ClaimKind::Output) => shown(&mut w.statement.outputs[0])[1] += 1,
     }
     uncount(&mut w, overlook);
     w

@@ -8,7 +8,7 @@ mod common;
 
 use air::chips::{Air, Chip};
 use air::graph::{Graph, GraphError, Layer, LinearWeights, Range, Requant, TensorId};
-use air::layout::{Layout, LayoutError, MAX_POSITIONS, MaskBands};
+use air::layout::{Layout, LayoutError, MAX_POSITIONS};
 use common::{MODULUS, chain, identity};
 
 /// Extension degree of the default configuration.
@@ -26,7 +26,7 @@ fn graph(widths: &[u32], positions: u32) -> Graph {
 }
 
 fn layout(widths: &[u32], positions: u32) -> Layout {
-    Layout::new(&graph(widths, positions), MaskBands::default(), MODULUS).expect("a layout")
+    Layout::new(&graph(widths, positions), None, MODULUS).expect("a layout")
 }
 
 /// Cells a proof commits to in tables with this name.
@@ -153,11 +153,7 @@ fn matches_the_cells_of_known_shapes() {
 #[test]
 fn rejects_too_many_positions() {
     assert!(layout(&[3, 2], MAX_POSITIONS).tables.len() > 2);
-    let error = Layout::new(
-        &graph(&[3, 2], MAX_POSITIONS + 1),
-        MaskBands::default(),
-        MODULUS,
-    );
+    let error = Layout::new(&graph(&[3, 2], MAX_POSITIONS + 1), None, MODULUS);
     let positions = MAX_POSITIONS + 1;
     assert_eq!(
         error,
@@ -170,7 +166,7 @@ fn rejects_too_many_positions() {
 
 #[test]
 fn rejects_tables_that_are_too_tall() {
-    let tall = |widths: &[u32]| Layout::new(&graph(widths, 1), MaskBands::default(), MODULUS);
+    let tall = |widths: &[u32]| Layout::new(&graph(widths, 1), None, MODULUS);
     assert!(tall(&[1 << 20, 16]).is_ok());
     assert!(matches!(
         tall(&[1 << 22, 1]),
@@ -199,7 +195,7 @@ fn rejects_more_messages_than_the_field_has_elements() {
         .iter()
         .map(|t| (t.widths.messages as u64) << t.log_height)
         .sum();
-    let with = |modulus| Layout::new(&graph, MaskBands::default(), modulus).map(|_| ());
+    let with = |modulus| Layout::new(&graph, None, modulus).map(|_| ());
     assert_eq!(with(messages + 1), Ok(()));
     let error = LayoutError::TooManyMessages {
         messages,
@@ -221,7 +217,7 @@ fn rejects_more_messages_than_the_field_has_elements() {
             ..layer.clone()
         })
         .collect();
-    let error = Layout::new(&wide, MaskBands::default(), MODULUS).expect_err("too many");
+    let error = Layout::new(&wide, None, MODULUS).expect_err("too many");
     assert!(
         matches!(
             error,
@@ -246,7 +242,7 @@ fn rejects_the_largest_graphs_quickly() {
     // The largest that are let through to the layout.
     let deep = graph(&vec![500; 4097], 1);
     assert_eq!(deep.validate(MODULUS), Ok(()));
-    assert!(Layout::new(&deep, MaskBands::default(), MODULUS).is_ok());
+    assert!(Layout::new(&deep, None, MODULUS).is_ok());
     let mut many = graph(&vec![16; 4097], 1);
     for (i, layer) in many.layers.iter_mut().enumerate() {
         // As many different tables as there are layers.
@@ -255,7 +251,7 @@ fn rejects_the_largest_graphs_quickly() {
         many.tensors[i + 1].range = Range { lo: -128, hi };
     }
     assert_eq!(many.validate(MODULUS), Ok(()));
-    let layout = Layout::new(&many, MaskBands::default(), MODULUS).map(|_| ());
+    let layout = Layout::new(&many, None, MODULUS).map(|_| ());
     assert!(
         matches!(layout, Err(LayoutError::TooManyEntries { .. })),
         "{layout:?}"
@@ -268,7 +264,7 @@ fn accepts_a_layout_without_range_table() {
     // No shift and no saturation: nothing needs range checks, and no empty table is left behind.
     let requant = identity(0, 0, Range::signed(8));
     let graph = chain(1, Range::signed(4), &[2, 1], &[requant], vec![]).graph;
-    let layout = Layout::new(&graph, MaskBands::default(), MODULUS).expect("a layout");
+    let layout = Layout::new(&graph, None, MODULUS).expect("a layout");
     assert!(layout.tables.iter().all(|t| t.chip.rows() > 0));
     assert!(layout.tables.iter().all(|t| t.chip.name() != "range"));
 }

@@ -11,6 +11,8 @@ use verifier::transcript::{Digest, Transcript};
 
 use air::statement::Statement;
 
+use crate::masks::{Mask, Seed};
+
 /// Changes to traces on their way into a proof. Every method does nothing by default.
 pub trait Adversary<P: Protocol> {
     /// The transcript to use.
@@ -18,7 +20,18 @@ pub trait Adversary<P: Protocol> {
         Transcript::new(profile, key, statement)
     }
 
-    /// Called before the main traces are committed.
+    /// Where the masks of a zero-knowledge proof come from: a seed of the adversary's choice, or the
+    /// operating system.
+    fn seed(&self) -> Option<Seed> {
+        None
+    }
+
+    /// A mask to leave out of a zero-knowledge proof, to show that it is needed.
+    fn leaves_out(&self) -> Option<Mask> {
+        None
+    }
+
+    /// Called before the main traces are committed. Masks are in place.
     fn main(&mut self, _main: &mut [Option<RowMajorMatrix<P::Val>>], _statement: &mut Statement) {}
 
     /// Called before the projection columns are committed; `sigma` and `rho` are known.

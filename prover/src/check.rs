@@ -3,7 +3,7 @@
 use air::builder::Challenges;
 use air::debug::{self, Failure, TableTraces};
 use air::graph::Evaluation;
-use air::statement::Statement;
+use air::statement::{Policy, Statement};
 use air::witness::{generate_main, generate_projection};
 use p3_field::PrimeCharacteristicRing;
 use verifier::Protocol;
@@ -17,12 +17,13 @@ impl<P: Protocol> Prover<P> {
     /// drawn from the statement. Returns up to `limit` failures; none means a proof would verify.
     pub fn check(&self, evaluation: &Evaluation, limit: usize) -> Vec<Failure> {
         let layout = &self.prepared.layout;
-        let statement = Statement::of(&self.model.graph, evaluation);
+        let statement = Statement::of(&self.model.graph, evaluation, &Policy::PUBLIC);
         let digest = statement_digest(&statement);
         let mut transcript =
             Transcript::<P>::new(&self.prepared.profile, &self.prepared.digest, &digest);
         let [sigma, rho, alpha] = transcript.main(&self.prepared.key.weights);
-        let challenges = Challenges::projection(sigma, rho, layout.power_counts())
+        let shown = statement.shown(&self.model.graph);
+        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), shown)
             .with_lookup(alpha, alpha + P::Challenge::ONE);
         let main = generate_main::<P::Val>(layout, evaluation);
         let projection = generate_projection(layout, &self.weight, &main, &challenges);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use verifier::codec::{self, CodecError, Kind};
 use verifier::{KeyError, Protocol, VerifyingKey};
 
+use crate::masks::Seed;
 use crate::setup::{Prover, SetupError};
 
 /// Largest proving key accepted, in bytes.
@@ -26,6 +27,8 @@ pub struct ProvingKey<P: Protocol> {
     pub model: Model,
     /// The verifying key that belongs to them.
     pub verifying_key: VerifyingKey<P>,
+    /// The seed of the mask of private weights: whoever knows it and a few proofs knows the weights.
+    pub seed: Option<Seed>,
 }
 
 /// Why a proving key is refused.
@@ -66,6 +69,7 @@ impl<P: Protocol> Prover<P> {
         let key = ProvingKey {
             model: self.model.clone(),
             verifying_key: self.prepared.key.clone(),
+            seed: self.seed,
         };
         codec::encode(Kind::ProvingKey, self.prepared.profile.id, &key)
     }
@@ -78,7 +82,8 @@ impl<P: Protocol> Prover<P> {
             .iter()
             .find(|p| p.id == id)
             .ok_or(SetupError::Key(KeyError::Profile(id)))?;
-        let prover = Self::new(key.model, &profile)?;
+        let privacy = key.verifying_key.privacy;
+        let prover = Self::with_seed(key.model, &profile, privacy, key.seed)?;
         if prover.prepared.key == key.verifying_key {
             Ok(prover)
         } else {

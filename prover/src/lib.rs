@@ -14,12 +14,14 @@ mod adversary;
 pub mod check;
 pub mod key;
 mod lookup;
+mod masks;
 mod memory;
 mod prove;
 mod quotient;
 mod setup;
 
 pub use adversary::{Adversary, Honest};
+pub use masks::{Mask, NoRandomness, Seed};
 pub use memory::memory_estimate;
 pub use prove::ProveError;
 pub use setup::{Prover, SetupError};

@@ -63,8 +63,8 @@ fn packed_messages<F: Field, EF: ExtensionField<F>>(
     // A table with a form reads its weights through the form only.
     let (fixed, main) = (base(Some(traces.fixed)), base(traces.main));
     let weight = base(traces.weight.filter(|_| form.is_none()));
-    let width = table.widths.projection;
-    let projection: Vec<EF::ExtensionPacking> = (0..width)
+    let width = table.committed.projection;
+    let projection: Vec<EF::ExtensionPacking> = (0..table.widths.projection)
         .map(|c| {
             EF::ExtensionPacking::from_ext_fn(|lane| {
                 traces

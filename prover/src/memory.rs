@@ -2,7 +2,6 @@
 
 use air::layout::Layout;
 use verifier::Profile;
-use verifier::security::QUOTIENT_CHUNKS;
 
 /// Bytes of a Merkle digest.
 const DIGEST: u64 = 32;
@@ -14,9 +13,9 @@ const BASE: u64 = 16 << 20;
 pub fn memory_estimate(layout: &Layout, profile: &Profile) -> u64 {
     let degree = profile.extension_degree;
     let tables = layout.tables.iter().map(|table| {
-        let w = table.widths;
-        let extension = w.projection + w.lookup() + QUOTIENT_CHUNKS;
-        let columns = (w.fixed + w.weight + w.main + degree * extension) as u64;
+        let (w, c) = (table.widths, table.committed);
+        let extension = c.projection + c.lookup + c.quotient;
+        let columns = (w.fixed + w.weight + c.main + degree * extension) as u64;
         let rows = 1u64 << table.log_height;
         // Each column as a trace and as an extension; a handful of trees with two digests a row.
         let cells = rows * columns * 4 * (1 + (1 << profile.log_blowup));

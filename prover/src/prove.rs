@@ -6,10 +6,13 @@
 use air::builder::Challenges;
 use air::graph::Evaluation;
 use air::layout::Table;
-use air::statement::Statement;
+use air::statement::{Policy, Statement};
 use air::witness::{generate_main, generate_projection};
 use p3_commit::{OpenedValues, OpeningRequest, Pcs, UnivariateStarkPcs};
-use p3_field::{BasedVectorSpace, TwoAdicField};
+use p3_dft::TwoAdicSubgroupDft;
+use p3_field::{BasedVectorSpace, Field, TwoAdicField};
+use p3_matrix::Matrix;
+use p3_matrix::bitrev::BitReversibleMatrix;
 use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
 use tracing::info_span;
@@ -20,6 +23,7 @@ use verifier::{Opened, Proof, ProofFile, Protocol, TableOpenings};
 
 use crate::adversary::{Adversary, Honest};
 use crate::lookup::{self, Traces};
+use crate::masks::{Masks, NoRandomness, fresh_seed};
 use crate::quotient::{self, Columns, Folding};
 use crate::setup::{Prover, SetupError, commit};
 
@@ -27,6 +31,12 @@ use crate::setup::{Prover, SetupError, commit};
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProveError {
+    /// The key's proofs hide nothing, so everything must be shown.
+    #[error("this key is not zero-knowledge: input and output must be public")]
+    NotHiding,
+    /// There is no randomness for masks.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// The commitment scheme failed.
     #[error("committing failed: {0}")]
     Commit(String),
@@ -44,23 +54,42 @@ impl From<SetupError> for ProveError {
 type Main<P> = Vec<Option<RowMajorMatrix<<P as Protocol>::Val>>>;
 
 impl<P: Protocol> Prover<P> {
-    /// Proves the statement an evaluation makes true.
-    pub fn prove(&self, evaluation: &Evaluation) -> Result<ProofFile<P>, ProveError> {
-        self.prove_as(evaluation, &mut Honest)
+    /// Proves the statement an evaluation makes true, showing what the policy says.
+    pub fn prove(
+        &self,
+        evaluation: &Evaluation,
+        policy: &Policy,
+    ) -> Result<ProofFile<P>, ProveError> {
+        if policy.hides() && !self.prepared.layout.is_hiding() {
+            return Err(ProveError::NotHiding);
+        }
+        self.prove_as(evaluation, policy, &mut Honest)
     }
 
     /// Proves as an adversary would: the traces pass through its hands, nothing checks them.
     pub fn prove_as(
         &self,
         evaluation: &Evaluation,
+        policy: &Policy,
         adversary: &mut dyn Adversary<P>,
     ) -> Result<ProofFile<P>, ProveError> {
         let _span = info_span!("prove").entered();
-        let mut statement = Statement::of(&self.model.graph, evaluation);
+        let layout = &self.prepared.layout;
+        let mut masks = match layout.is_hiding() {
+            true => {
+                let seed = adversary.seed().map_or_else(fresh_seed, Ok)?;
+                Some(Masks::new(seed, adversary.leaves_out()))
+            }
+            false => None,
+        };
+        let mut statement = Statement::of(&self.model.graph, evaluation, policy);
         let mut main: Main<P> =
-            info_span!("main traces").in_scope(|| generate_main(&self.prepared.layout, evaluation));
+            info_span!("main traces").in_scope(|| generate_main(layout, evaluation));
+        if let Some(masks) = &mut masks {
+            masks.main(layout, &mut main);
+        }
         adversary.main(&mut main, &mut statement);
-        let proof = self.prove_traces(&statement, main, adversary)?;
+        let proof = self.prove_traces(&statement, main, masks, adversary)?;
         Ok(ProofFile {
             key: self.prepared.digest,
             statement,
@@ -72,6 +101,7 @@ impl<P: Protocol> Prover<P> {
         &self,
         statement: &Statement,
         main: Main<P>,
+        mut masks: Option<Masks>,
         adversary: &mut dyn Adversary<P>,
     ) -> Result<Proof<P>, ProveError> {
         let (profile, layout) = (&self.prepared.profile, &self.prepared.layout);
@@ -85,13 +115,17 @@ impl<P: Protocol> Prover<P> {
         let [sigma, rho, _tau] = transcript.main(&main_commit);
 
         // P → α, β
-        let challenges = Challenges::projection(sigma, rho, layout.power_counts());
+        let shown = statement.shown(&self.model.graph);
+        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), shown);
         let mut projection = info_span!("projection columns")
             .in_scope(|| generate_projection(layout, &self.weight, &main, &challenges));
+        if let Some(masks) = &mut masks {
+            masks.projection(layout, &mut projection);
+        }
         adversary.projection(&mut projection, sigma, rho);
         let (projection_commit, projection_data) =
             info_span!("commit projection").in_scope(|| {
-                self.commit_extension(projection.iter().flatten(), |t| t.widths.projection)
+                self.commit_extension(projection.iter().flatten(), |t| t.committed.projection)
             })?;
         let (lookup_pow, [alpha, beta]) = transcript
             .projection(&projection_commit, profile, Pow::Find)
@@ -101,9 +135,12 @@ impl<P: Protocol> Prover<P> {
         let challenges = challenges.with_lookup(alpha, beta);
         let (mut lookup, mut terminals) = info_span!("lookup columns")
             .in_scope(|| self.lookup_columns(&main, &projection, &challenges));
+        if let Some(masks) = &mut masks {
+            masks.lookup(layout, &projection, &mut lookup, &mut terminals);
+        }
         adversary.lookup(&mut lookup, &mut terminals);
         let (lookup_commit, lookup_data) = info_span!("commit lookup")
-            .in_scope(|| self.commit_extension(lookup.iter(), |t| t.widths.lookup()))?;
+            .in_scope(|| self.commit_extension(lookup.iter(), |t| t.committed.lookup))?;
         let lambda = transcript.lookup(&lookup_commit, &terminals);
 
         // Q → ζ
@@ -115,7 +152,9 @@ impl<P: Protocol> Prover<P> {
             &lookup_data,
         ];
         let quotients = info_span!("quotient")
-            .in_scope(|| self.quotients(data, &challenges, &terminals, lambda));
+            .in_scope(|| self.quotients(data, &challenges, &terminals, lambda, masks.as_mut()));
+        let batch_mask = masks.map(|masks| self.batch_mask(masks));
+        let quotients = quotients.into_iter().chain(batch_mask).collect();
         let (quotient_commit, quotient_data) = info_span!("commit quotient").in_scope(|| {
             <P::Pcs as UnivariateStarkPcs<P::Challenge, P::Challenger>>::commit_ldes(
                 &self.pcs, quotients,
@@ -136,7 +175,7 @@ impl<P: Protocol> Prover<P> {
             lookup_d,
             &quotient_data,
         ];
-        let (opened, pcs) =
+        let (opened, mask, pcs) =
             info_span!("open").in_scope(|| self.open(rounds, zeta, &mut transcript.challenger))?;
         Ok(Proof {
             main: main_commit,
@@ -147,6 +186,7 @@ impl<P: Protocol> Prover<P> {
             lookup_pow,
             ood_pow,
             opened,
+            mask,
             pcs,
         })
     }
@@ -195,6 +235,7 @@ impl<P: Protocol> Prover<P> {
         challenges: &Challenges<P::Challenge>,
         terminals: &[P::Challenge],
         lambda: P::Challenge,
+        mut masks: Option<&mut Masks>,
     ) -> Vec<RowMajorMatrix<P::Val>> {
         let log_blowup = self.prepared.profile.log_blowup;
         // Matrices of a commitment are numbered among the tables that have one.
@@ -214,13 +255,14 @@ impl<P: Protocol> Prover<P> {
             .zip(terminals)
             .enumerate()
         {
-            let log_size = table.log_height + verifier::security::QUOTIENT_CHUNKS.ilog2() as usize;
+            let log_size = table.log_height + quotient::EXTENSION.ilog2() as usize;
             let view = |data, index| P::evaluations(&self.pcs, data, index, log_size);
             let columns = Columns {
                 fixed: view(fixed, i),
                 weight: index(table.widths.weight > 0, &mut w).map(|j| view(weight, j)),
-                main: index(table.widths.main > 0, &mut m).map(|j| view(main, j)),
-                projection: index(table.widths.projection > 0, &mut p).map(|j| view(projection, j)),
+                main: index(table.committed.main > 0, &mut m).map(|j| view(main, j)),
+                projection: index(table.committed.projection > 0, &mut p)
+                    .map(|j| view(projection, j)),
                 lookup: view(lookup, i),
             };
             let folding = Folding {
@@ -228,22 +270,39 @@ impl<P: Protocol> Prover<P> {
                 terminal,
                 lambda,
             };
+            let masks = masks.as_mut().map_or(Vec::new(), |m| m.quotient(table));
             chunks.push(quotient::chunks::<P>(
-                &self.dft, table, &columns, &folding, log_blowup,
+                &self.dft, table, &columns, &folding, &masks, log_blowup,
             ));
         }
         chunks
     }
 
-    /// Opens all commitments: F, W, M, Q at ζ, P and L at ζ and ω·ζ.
+    /// The low-degree extension of the mask of the batched opening.
+    fn batch_mask(&self, mut masks: Masks) -> RowMajorMatrix<P::Val> {
+        let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+        let height = 1 << self.prepared.layout.max_log_height();
+        self.dft
+            .coset_lde_batch(
+                masks.batch(height, degree),
+                self.prepared.profile.log_blowup,
+                P::Val::GENERATOR,
+            )
+            .bit_reverse_rows()
+            .to_row_major_matrix()
+    }
+
+    /// Opens all commitments: F, W, M, Q at ζ, P and L at ζ and ω·ζ. With Q goes the mask of the
+    /// batch, whose values come second.
     fn open(
         &self,
         rounds: [&ProverData<P>; 6],
         zeta: P::Challenge,
         challenger: &mut P::Challenger,
-    ) -> Result<(Opened<P>, PcsProof<P>), ProveError> {
-        let tables = &self.prepared.layout.tables;
-        let requests = rounds
+    ) -> Result<(Opened<P>, Vec<P::Challenge>, PcsProof<P>), ProveError> {
+        let layout = &self.prepared.layout;
+        let tables = &layout.tables;
+        let mut requests: Vec<_> = rounds
             .into_iter()
             .zip(ROUNDS)
             .map(|(prover_data, (width, next))| OpeningRequest {
@@ -258,10 +317,17 @@ impl<P: Protocol> Prover<P> {
                     .collect(),
             })
             .collect();
-        let (opened, proof) =
+        if let (true, Some(last)) = (layout.is_hiding(), requests.last_mut()) {
+            last.points.push(vec![zeta]);
+        }
+        let (mut opened, proof) =
             <P::Pcs as Pcs<P::Challenge, P::Challenger>>::open(&self.pcs, requests, challenger)
                 .map_err(|e| ProveError::Open(format!("{e:?}")))?;
-        Ok((arrange(tables, opened), proof))
+        let mask = match (layout.is_hiding(), opened.last_mut()) {
+            (true, Some(last)) => last.pop().unwrap_or_default().concat(),
+            _ => Vec::new(),
+        };
+        Ok((arrange(tables, opened), mask, proof))
     }
 }
 
@@ -272,9 +338,9 @@ type Width = fn(&Table) -> usize;
 const ROUNDS: [(Width, bool); 6] = [
     (|t| t.widths.fixed, false),
     (|t| t.widths.weight, false),
-    (|t| t.widths.main, false),
-    (|t| t.widths.projection, true),
-    (|t| t.widths.lookup(), true),
+    (|t| t.committed.main, false),
+    (|t| t.committed.projection, true),
+    (|t| t.committed.lookup, true),
     (|_| 1, false),
 ];
 

@@ -2,12 +2,15 @@
 //!
 //! The constraints have degree at most 3, so the quotient is a polynomial of degree below 2n. It
 //! is evaluated on the coset of size 2n that every low-degree extension contains as a prefix (rows
-//! are stored bit-reversed), interpolated, and split in two chunks of degree below n:
-//! `Q = Q_0 + X^n·Q_1`.
+//! are stored bit-reversed), interpolated, and split in chunks: `Q = Σ_i X^(i·m)·Q_i`.
+//!
+//! Without masks `m = n` and there are two chunks. With them `m = n − R`, there are three, and random
+//! polynomials `b_i` of degree below `R` move between neighbours: `Q_i + X^m·b_i − b_(i−1)`. The sum
+//! stays the same; all chunks but one are uniform wherever they are opened, and the sum gives the last.
 
 use air::builder::{Challenges, ConstraintFolder, Over, Row};
-use air::chips::Air;
 use air::chips::weights::linear_form;
+use air::chips::{Air, MAX_DEGREE};
 use air::layout::Table;
 use air::logup::LookupRow;
 use p3_dft::TwoAdicSubgroupDft;
@@ -20,7 +23,6 @@ use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixCow};
 use p3_maybe_rayon::prelude::*;
 use p3_util::{reverse_bits_len, reverse_slice_index_bits};
 use verifier::Protocol;
-use verifier::security::QUOTIENT_CHUNKS;
 
 /// The committed columns of one table on the quotient's coset, bit-reversed.
 pub(crate) struct Columns<'a, F: Clone + Send + Sync> {
@@ -30,6 +32,9 @@ pub(crate) struct Columns<'a, F: Clone + Send + Sync> {
     pub projection: Option<RowMajorMatrixCow<'a, F>>,
     pub lookup: RowMajorMatrixCow<'a, F>,
 }
+
+/// Points of the quotient's coset per row: degree 3 leaves a quotient of degree below 2n.
+pub(crate) const EXTENSION: usize = MAX_DEGREE - 1;
 
 /// What the constraints of a table are folded with.
 #[derive(Clone, Copy)]
@@ -50,6 +55,7 @@ pub(crate) fn chunks<P: Protocol>(
     table: &Table,
     columns: &Columns<'_, P::Val>,
     folding: &Folding<'_, P::Challenge>,
+    masks: &[Vec<P::Challenge>],
     log_blowup: usize,
 ) -> RowMajorMatrix<P::Val> {
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
@@ -59,12 +65,26 @@ pub(crate) fn chunks<P: Protocol>(
     let values = RowMajorMatrix::new(P::Challenge::flatten_to_base(values), degree);
     let coefficients = dft.coset_idft_batch(values, P::Val::GENERATOR).values;
 
-    let width = QUOTIENT_CHUNKS * degree;
+    let (chunks, stride) = (table.committed.quotient, table.quotient_stride());
+    let width = chunks * degree;
     let mut padded = P::Val::zero_vec((n << log_blowup) * width);
-    for (r, row) in padded.chunks_exact_mut(width).take(n).enumerate() {
-        for (chunk, slot) in row.chunks_exact_mut(degree).enumerate() {
-            let start = (chunk * n + r) * degree;
-            slot.copy_from_slice(&coefficients[start..start + degree]);
+    for (i, coefficient) in coefficients.chunks_exact(degree).enumerate() {
+        let (chunk, r) = match i / stride {
+            chunk if chunk < chunks => (chunk, i % stride),
+            _ => (chunks - 1, i - (chunks - 1) * stride),
+        };
+        let at = r * width + chunk * degree;
+        padded[at..at + degree].copy_from_slice(coefficient);
+    }
+    for (chunk, mask) in masks.iter().enumerate() {
+        let mask = P::Challenge::flatten_to_base(mask.clone());
+        for (i, b) in mask.chunks_exact(degree).enumerate() {
+            let above = (stride + i) * width + chunk * degree;
+            let beside = i * width + (chunk + 1) * degree;
+            for (d, &b) in b.iter().enumerate() {
+                padded[above + d] += b;
+                padded[beside + d] -= b;
+            }
         }
     }
     dft.coset_dft_batch(RowMajorMatrix::new(padded, width), P::Val::GENERATOR)
@@ -78,7 +98,7 @@ fn evaluate<P: Protocol>(
     columns: &Columns<'_, P::Val>,
     folding: &Folding<'_, P::Challenge>,
 ) -> Vec<P::Challenge> {
-    let size = table.height() * QUOTIENT_CHUNKS;
+    let size = table.height() * EXTENSION;
     let lanes = Packed::<P>::WIDTH;
     let form = match (table.chip.weight_form(folding.challenges), &columns.weight) {
         (Some(coefficients), Some(weight)) => {
@@ -117,12 +137,12 @@ fn fold_rows<P: Protocol>(
 ) -> PackedExt<P> {
     let lanes = Packed::<P>::WIDTH;
     let here: Vec<usize> = (first..first + lanes).collect();
-    let log_size = table.log_height + QUOTIENT_CHUNKS.ilog2() as usize;
+    let log_size = table.log_height + EXTENSION.ilog2() as usize;
     let next: Vec<usize> = here
         .iter()
         .map(|&s| {
-            // One step of the trace domain is QUOTIENT_CHUNKS steps of the coset.
-            let natural = reverse_bits_len(s, log_size) + QUOTIENT_CHUNKS;
+            // One step of the trace domain is EXTENSION steps of the coset.
+            let natural = reverse_bits_len(s, log_size) + EXTENSION;
             reverse_bits_len(natural & ((1 << log_size) - 1), log_size)
         })
         .collect();
@@ -143,10 +163,11 @@ fn fold_rows<P: Protocol>(
         projection: &projection,
         projection_next: &projection_next,
     };
+    let width = table.widths.lookup();
     let lookup = LookupRow {
-        local: &lookup,
-        next: &lookup_next,
-        terminal: PackedExt::<P>::from(folding.terminal),
+        local: &lookup[..width],
+        next: &lookup_next[..width],
+        terminal: table.blinded(PackedExt::<P>::from(folding.terminal), &projection_next),
     };
     let folder = ConstraintFolder::new(row, lookup, folding.challenges, folding.lambda);
     let mut folder = Over::<_, P::Val>::new(folder);

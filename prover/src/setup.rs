@@ -12,7 +12,9 @@ use p3_field::{BasedVectorSpace, PrimeField32};
 use p3_matrix::dense::RowMajorMatrix;
 use tracing::info_span;
 use verifier::config::{Commitment, ProverData};
-use verifier::{KeyError, Prepared, Profile, Protocol, VerifyingKey};
+use verifier::{KeyError, Prepared, Privacy, Profile, Protocol, VerifyingKey};
+
+use crate::masks::{NoRandomness, Seed, fresh_seed, mask_weights};
 
 /// A model with everything that does not depend on an input.
 pub struct Prover<P: Protocol> {
@@ -24,6 +26,8 @@ pub struct Prover<P: Protocol> {
     pub(crate) fixed: Vec<RowMajorMatrix<P::Val>>,
     pub(crate) fixed_data: ProverData<P>,
     pub(crate) weight_data: ProverData<P>,
+    /// The seed of the mask of private weights.
+    pub(crate) seed: Option<Seed>,
 }
 
 impl<P: Protocol> core::fmt::Debug for Prover<P> {
@@ -50,22 +54,43 @@ pub enum SetupError {
         /// Its degree.
         degree: usize,
     },
+    /// There is no randomness for the mask of private weights.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// The commitment scheme failed.
     #[error("committing failed: {0}")]
     Commit(String),
 }
 
 impl<P: Protocol> Prover<P> {
-    /// Lays out the tables of a model and commits to its fixed and weight columns.
-    pub fn new(model: Model, profile: &Profile) -> Result<Self, SetupError> {
+    /// Lays out the tables of a model and commits to its fixed and weight columns. Private weights
+    /// are committed to with a fresh mask.
+    pub fn new(model: Model, profile: &Profile, privacy: Privacy) -> Result<Self, SetupError> {
+        let seed = match privacy {
+            Privacy::None | Privacy::Data => None,
+            Privacy::DataAndWeights { .. } => Some(fresh_seed()?),
+        };
+        Self::with_seed(model, profile, privacy, seed)
+    }
+
+    /// The same with the mask of an earlier setup.
+    pub(crate) fn with_seed(
+        model: Model,
+        profile: &Profile,
+        privacy: Privacy,
+        seed: Option<Seed>,
+    ) -> Result<Self, SetupError> {
         let _span = info_span!("setup").entered();
         let modulus = u64::from(P::Val::ORDER_U32);
         model.validate(modulus)?;
         // The checks a verifier makes come first: they also bound what is allocated below.
-        let layout = verifier::key::layout_of::<P>(&model.graph)?;
+        let layout = verifier::key::layout_of::<P>(&model.graph, profile, privacy)?;
         check_degrees::<P>(&layout)?;
-        let traces = info_span!("setup traces")
+        let mut traces = info_span!("setup traces")
             .in_scope(|| SetupTraces::<P::Val>::generate(&layout, &model));
+        if let Some(seed) = seed {
+            mask_weights(&layout, &mut traces.weight, seed);
+        }
         let pcs = P::pcs(profile);
         let (fixed, fixed_data) = info_span!("commit fixed columns")
             .in_scope(|| commit::<P>(&pcs, traces.fixed.iter().cloned()))?;
@@ -73,6 +98,7 @@ impl<P: Protocol> Prover<P> {
             .in_scope(|| commit::<P>(&pcs, traces.weight.iter().flatten().cloned()))?;
         let key = VerifyingKey::<P> {
             profile: profile.id,
+            privacy,
             graph: model.graph.clone(),
             fixed,
             weights,
@@ -87,6 +113,7 @@ impl<P: Protocol> Prover<P> {
             fixed: traces.fixed,
             fixed_data,
             weight_data,
+            seed,
         })
     }
 
@@ -117,8 +144,10 @@ impl<P: Protocol> Prover<P> {
 fn check_degrees<P: Protocol>(layout: &Layout) -> Result<(), SetupError> {
     let mut challenger = P::challenger();
     let mut draw = || -> P::Challenge { challenger.sample_algebra_element() };
-    let challenges =
-        Challenges::projection(draw(), draw(), layout.power_counts()).with_lookup(draw(), draw());
+    // Degrees do not depend on what is shown, but more is more.
+    let shown = vec![true; layout.tensors()];
+    let challenges = Challenges::projection(draw(), draw(), layout.power_counts(), shown)
+        .with_lookup(draw(), draw());
     for table in &layout.tables {
         let degree = air::debug::degree(table, &challenges, draw());
         if degree > MAX_DEGREE {

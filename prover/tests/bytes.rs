@@ -6,7 +6,9 @@
 
 mod common;
 
+use air::statement::Policy;
 use common::{MODULUS, P, Prover, Rng, Spec, input, mlp};
+use verifier::Privacy;
 use verifier::codec::{self, CodecError};
 use verifier::{KeyError, Prepared, Profile, ProofFile, VerifyError, VerifyingKey, verify};
 
@@ -20,9 +22,11 @@ struct Files {
 fn files() -> Files {
     let model = mlp(&Spec::default());
     let x = input(&model, 7);
-    let prover = Prover::new(model, &Profile::LATENCY).expect("the model sets up");
+    let prover = Prover::new(model, &Profile::LATENCY, Privacy::None).expect("the model sets up");
     let evaluation = prover.evaluate(&x).expect("the model evaluates");
-    let file = prover.prove(&evaluation).expect("the prover finishes");
+    let file = prover
+        .prove(&evaluation, &Policy::PUBLIC)
+        .expect("the prover finishes");
     let key = prover.verifying_key().clone();
     verify(&key, &file.statement, &file.proof).expect("it verifies");
     Files {
@@ -197,7 +201,7 @@ fn rejects_field_elements_that_are_not_reduced() {
 fn rejects_lengths_that_promise_gigabytes() {
     // A length prefix is believed only as far as bytes follow.
     let files = files();
-    let at = 12 + 1; // after the header and the profile: the number of tensors
+    let at = 12 + 1 + 4; // after header, profile and privacy: the number of tensors
     for claimed in [1u64 << 20, 1 << 31, 1 << 40, u64::MAX] {
         let mut bytes = files.key_bytes.clone();
         bytes[at..at + 8].copy_from_slice(&claimed.to_le_bytes());
@@ -250,8 +254,8 @@ fn rejects_commitments_that_are_not_a_single_root() {
         let shape = VerifyError::Shape("a commitment of the opening proof");
         assert_eq!(error, Err(shape));
     }
-    let VerifyingKey::<P> { profile, graph, .. } = &files.key.key;
-    let before = codec::encode_payload(&(profile, graph)).len();
+    let key = &files.key.key;
+    let before = codec::encode_payload(&(key.profile, key.privacy, &key.graph)).len();
     for i in 0..2 {
         let bytes = with_two_roots(&files.key_bytes, 12 + before + i * one);
         let error = VerifyingKey::<P>::from_bytes(&bytes).map(|_| ());

@@ -3,25 +3,30 @@
 mod common;
 
 use air::graph::Function;
+use air::statement::Policy;
 use common::{P, Spec, input, mlp};
 use prover::Prover;
-use verifier::{BabyBearKeccak, Profile, ProofFile, Protocol, verify_file};
+use verifier::{BabyBearKeccak, Privacy, Profile, ProofFile, Protocol, verify_file};
 
 fn round_trip(spec: &Spec<'_>, profile: &Profile) {
-    round_trip_in::<P>(spec, profile);
+    for privacy in [Privacy::None, Privacy::Data] {
+        round_trip_in::<P>(spec, profile, privacy);
+    }
 }
 
-fn round_trip_in<P: Protocol>(spec: &Spec<'_>, profile: &Profile) {
+fn round_trip_in<P: Protocol>(spec: &Spec<'_>, profile: &Profile, privacy: Privacy) {
     let model = mlp(spec);
     let x = input(&model, 7);
-    let prover = Prover::<P>::new(model, profile).expect("the model sets up");
+    let prover = Prover::<P>::new(model, profile, privacy).expect("the model sets up");
     let evaluation = prover.evaluate(&x).expect("the model evaluates");
     assert_eq!(
         prover.check(&evaluation, 4),
         [],
         "the witness satisfies everything"
     );
-    let file = prover.prove(&evaluation).expect("the prover finishes");
+    let file = prover
+        .prove(&evaluation, &Policy::PUBLIC)
+        .expect("the prover finishes");
     let key = prover.verifying_key();
     let bytes = file.to_bytes(key);
     assert!(bytes.len() <= verifier::proof::max_proof_bytes(key));
@@ -84,5 +89,7 @@ fn accepts_batches_and_every_shift() {
 
 #[test]
 fn accepts_another_extension_degree() {
-    round_trip_in::<BabyBearKeccak<4>>(&Spec::default(), &Profile::DEGREE_4);
+    for privacy in [Privacy::None, Privacy::Data] {
+        round_trip_in::<BabyBearKeccak<4>>(&Spec::default(), &Profile::DEGREE_4, privacy);
+    }
 }

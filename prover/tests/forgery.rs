@@ -9,9 +9,11 @@ mod common;
 
 use air::chips::{Air, Chip};
 use air::graph::{Activation, Function, Range, Requant};
-use common::attack::{Attack, F, Lab, Spot, cell, constraints, int, lane, recount};
+use common::attack::{Attack, F, Lab, Spot, cell, constraints, int, lane, recount, shown};
 use common::{MODULUS, P, Spec, affine};
 use p3_field::PrimeCharacteristicRing;
+use verifier::Privacy;
+use verifier::Profile;
 use verifier::VerifyError;
 use verifier::VerifyError::Buses;
 
@@ -31,7 +33,7 @@ fn redecompose(lab: &Lab, wanted: impl Fn(i64) -> [i64; 4]) -> VerifyError {
     let [q, side, excess, rem] = wanted(value(&spot));
     lab.refusal(Attack::on_main(|main, statement| {
         spot.write(main, q, side, excess, rem, bits);
-        statement.outputs[0][spot.element] = spot.out(q);
+        shown(&mut statement.outputs[0])[spot.element] = spot.out(q);
         recount(lab.layout(), main);
     }))
 }
@@ -220,7 +222,7 @@ fn rejects_an_activation_outside_its_table() {
         let spot = lab.output_spot(|r| r.out < range.hi);
         let error = lab.refusal(Attack::on_main(|main, statement| {
             *cell(main, spot.table, spot.row, spot.cols.out) += F::ONE;
-            statement.outputs[0][spot.element] += 1;
+            shown(&mut statement.outputs[0])[spot.element] += 1;
         }));
         assert_eq!(error, Buses, "{function}");
     }
@@ -249,7 +251,7 @@ fn rejects_every_false_output() {
     let outputs = lab.evaluation.tensors[2].clone();
     for (i, &y) in outputs.iter().enumerate() {
         let error = lab.refusal(Attack::on_main(|_, statement| {
-            statement.outputs[0][i] = if y == 127 { y - 1 } else { y + 1 };
+            shown(&mut statement.outputs[0])[i] = if y == 127 { y - 1 } else { y + 1 };
         }));
         assert_eq!(error, Buses, "output {i}");
     }
@@ -262,7 +264,7 @@ fn rejects_every_false_input() {
     for (i, &x) in inputs.iter().enumerate() {
         let other = if x == 127 { x - 1 } else { x + 1 };
         let error = lab.refusal(Attack::on_main(|_, statement| {
-            statement.inputs[0][i] = other;
+            shown(&mut statement.inputs[0])[i] = other;
         }));
         assert_eq!(error, Buses, "input {i}");
     }
@@ -277,9 +279,9 @@ fn rejects_an_input_changed_after_the_fact() {
     let layout = lab.layout();
     let changed = lab.evaluation.tensors[0][2 * 3 + 1] ^ 1;
     let error = lab.refusal(Attack::on_main(|main, statement| {
-        statement.inputs[0][2 * 3 + 1] = changed;
+        shown(&mut statement.inputs[0])[2 * 3 + 1] = changed;
         for column in [cols.q, cols.out] {
-            *cell(main, table, 3, column) = int(i64::from(changed));
+            *cell(main, table, 1 + 2, column) = int(i64::from(changed));
         }
         assert_eq!(recount(layout, main), 0);
     }));
@@ -296,7 +298,7 @@ fn swap(lab: &Lab, tensor: usize, output: bool, i: usize, j: usize) -> VerifyErr
         } else {
             &mut statement.inputs
         };
-        tensors[0].swap(i, j);
+        shown(&mut tensors[0]).swap(i, j);
     }))
 }
 
@@ -365,7 +367,9 @@ fn accepts_counts_split_over_repeated_entries() {
         affine(&[240], 127, requant)
     };
     let uneven = |hi: &i32| {
-        let layout = verifier::key::layout_of::<P>(&model(*hi).graph).expect("it fits");
+        let layout =
+            verifier::key::layout_of::<P>(&model(*hi).graph, &Profile::LATENCY, Privacy::None)
+                .expect("it fits");
         layout.tables.iter().any(|t| match &t.chip {
             Chip::Lookup(air) => air.lanes > 1 && air.content.len() % air.lanes != 0,
             _ => false,
@@ -397,7 +401,7 @@ fn accepts_counts_split_over_repeated_entries() {
 fn rejects_any_terminal_that_makes_a_false_claim_balance() {
     let lab = lab();
     for (i, table) in lab.layout().tables.iter().enumerate() {
-        let attack = Attack::on_main(|_, statement| statement.outputs[0][0] ^= 1);
+        let attack = Attack::on_main(|_, statement| shown(&mut statement.outputs[0])[0] ^= 1);
         let error = lab.balanced_refusal(attack, i);
         assert_eq!(error, constraints(table.chip.name()));
     }
@@ -416,7 +420,7 @@ fn rejects_any_terminal_without_shifts_or_saturation() {
     let lab = Lab::of(affine(&[3, -2], 5, requant), &[vec![4, 1]]);
     for (i, table) in lab.layout().tables.iter().enumerate() {
         assert!(table.chip.rows() > 0);
-        let attack = Attack::on_main(|_, statement| statement.outputs[0][0] += 1);
+        let attack = Attack::on_main(|_, statement| shown(&mut statement.outputs[0])[0] += 1);
         let error = lab.balanced_refusal(attack, i);
         assert_eq!(error, constraints(table.chip.name()));
     }

@@ -8,7 +8,7 @@ mod common;
 
 use air::chips::{Air, Chip};
 use air::graph::{Model, TensorId};
-use common::attack::{Attack, F, Lab, cell, constraints, recount};
+use common::attack::{Attack, F, Lab, cell, constraints, recount, shown};
 use common::{MODULUS, Spec, input, mlp};
 use p3_field::PrimeCharacteristicRing;
 use p3_matrix::Matrix;
@@ -145,7 +145,7 @@ fn rejects_terminals_moved_between_activation_tables() {
     }));
     assert_eq!(error, constraints("activation"));
     for (i, table) in tables.iter().enumerate() {
-        let attack = Attack::on_main(|_, statement| statement.outputs[1][0] ^= 1);
+        let attack = Attack::on_main(|_, statement| shown(&mut statement.outputs[1])[0] ^= 1);
         let error = lab.balanced_refusal(attack, i);
         assert_eq!(error, constraints(table.chip.name()));
     }

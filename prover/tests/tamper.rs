@@ -7,15 +7,15 @@
 mod common;
 
 use air::graph::{Encoding, Function, Graph, GraphError, PostOp, Range, TensorId};
-use air::layout::{Layout, LayoutError, MaskBands};
-use air::statement::{Statement, StatementError};
-use common::attack::{EF, F, constraints};
+use air::layout::{Layout, LayoutError};
+use air::statement::{Disclosed, Policy, Statement, StatementError};
+use common::attack::{EF, F, constraints, shown};
 use common::{MODULUS, P, Prover, Spec, input, mlp};
 use p3_field::PrimeCharacteristicRing;
-use verifier::VerifyError::{self, Buses, Opening, Pow, Shape};
+use verifier::VerifyError::{self, Buses, NotHiding, Opening, Pow, Shape};
 use verifier::codec::{self, CodecError};
 use verifier::{
-    KeyError, Prepared, Profile, Proof, ProofFile, TableOpenings, VerifyingKey, verify,
+    KeyError, Prepared, Privacy, Profile, Proof, ProofFile, TableOpenings, VerifyingKey, verify,
 };
 
 /// Drops the last entry.
@@ -33,10 +33,12 @@ struct Fixture {
 fn fixture() -> Fixture {
     let model = mlp(&Spec::default());
     let inputs = [input(&model, 7), input(&model, 8)];
-    let prover = Prover::new(model, &Profile::LATENCY).expect("the model sets up");
+    let prover = Prover::new(model, &Profile::LATENCY, Privacy::None).expect("the model sets up");
     let [file, other] = inputs.map(|x| {
         let evaluation = prover.evaluate(&x).expect("the model evaluates");
-        let file = prover.prove(&evaluation).expect("the prover finishes");
+        let file = prover
+            .prove(&evaluation, &Policy::PUBLIC)
+            .expect("the prover finishes");
         verify(prover.verifying_key(), &file.statement, &file.proof).expect("it verifies");
         file
     });
@@ -77,9 +79,13 @@ fn rejects_a_change_of_every_field_of_a_proof() {
         lookup_pow: _,
         ood_pow: _,
         opened,
+        // Empty: nothing is hidden here; `hiding.rs` changes it where there is one.
+        mask,
         pcs: _,
     } = f.other.proof.clone();
     let first = constraints("activation");
+    assert!(mask.is_empty());
+    assert_eq!(f.refused(|p| p.mask.push(EF::ZERO)), Shape("the mask"));
 
     // Commitments of an honest proof of something else: later challenges differ.
     assert_eq!(f.refused(|p| p.main = main), Buses);
@@ -239,31 +245,38 @@ fn rejects_a_change_of_every_part_of_the_opening_proof() {
 fn rejects_a_change_of_every_field_of_a_statement() {
     let f = fixture();
     let Statement { inputs, outputs } = f.file.statement.clone();
-    type Tensors = fn(&mut Statement) -> &mut Vec<Vec<i32>>;
+    type Tensors = fn(&mut Statement) -> &mut Vec<Disclosed>;
     let lists: [Tensors; 2] = [|s| &mut s.inputs, |s| &mut s.outputs];
     for (list, (values, id)) in lists.into_iter().zip([(&inputs, 0), (&outputs, 2)]) {
         let range = f.key.key.graph.tensors[id].range;
-        let len = values[0].len();
-        let wrong = |change: &dyn Fn(&mut Vec<Vec<i32>>)| f.bad_statement(|s| change(list(s)));
-        assert_eq!(wrong(&|v| v[0][1] ^= 1), Buses);
+        let len = values[0].values().map_or(0, <[i32]>::len);
+        let wrong = |change: &dyn Fn(&mut Vec<Disclosed>)| f.bad_statement(|s| change(list(s)));
+        assert_eq!(wrong(&|v| shown(&mut v[0])[1] ^= 1), Buses);
         for outside in [range.hi + 1, range.lo - 1, i32::MAX, i32::MIN] {
             let error = StatementError::Range {
                 tensor: id,
                 element: 1,
             };
-            assert_eq!(wrong(&|v| v[0][1] = outside), error.into());
+            assert_eq!(wrong(&|v| shown(&mut v[0])[1] = outside), error.into());
         }
         let length = |got| StatementError::Length {
             tensor: id,
             expected: len,
             got,
         };
-        assert_eq!(wrong(&|v| v[0].push(0)), length(len + 1).into());
-        assert_eq!(wrong(&|v| shorten(&mut v[0])), length(len - 1).into());
-        assert_eq!(wrong(&|v| v[0].clear()), length(0).into());
+        assert_eq!(wrong(&|v| shown(&mut v[0]).push(0)), length(len + 1).into());
+        assert_eq!(
+            wrong(&|v| shorten(shown(&mut v[0]))),
+            length(len - 1).into()
+        );
+        assert_eq!(wrong(&|v| shown(&mut v[0]).clear()), length(0).into());
         let count = |got| StatementError::Count { expected: 1, got };
+        assert_eq!(wrong(&|v| v[0] = Disclosed::Private), NotHiding);
         assert_eq!(wrong(&|v| v.clear()), count(0).into());
-        assert_eq!(wrong(&|v| v.push(vec![])), count(2).into());
+        assert_eq!(
+            wrong(&|v| v.push(Disclosed::Public(vec![]))),
+            count(2).into()
+        );
     }
 }
 
@@ -272,6 +285,7 @@ fn rejects_a_change_of_every_field_of_a_verifying_key() {
     let f = fixture();
     let VerifyingKey::<P> {
         profile: _,
+        privacy: _,
         graph: _,
         fixed,
         weights,
@@ -363,7 +377,7 @@ fn rejects_fixed_columns_of_another_graph_when_audited() {
         shift: 7,
         ..Spec::default()
     });
-    let other = Prover::new(other, &Profile::LATENCY).expect("the model sets up");
+    let other = Prover::new(other, &Profile::LATENCY, Privacy::None).expect("the model sets up");
     let mut key = f.key.key.clone();
     key.fixed = other.verifying_key().key.fixed.clone();
     let key = key.prepare().expect("only an audit can tell");
@@ -443,7 +457,7 @@ fn rejects_graphs_that_are_small_to_write_and_large_to_use() {
     }
     graph.outputs = vec![TensorId(count)];
     assert_eq!(graph.validate(MODULUS), Ok(()));
-    let error = Layout::new(&graph, MaskBands::default(), MODULUS).map(|_| ());
+    let error = Layout::new(&graph, None, MODULUS).map(|_| ());
     let entries = count as usize * ((1 << 16) + 2);
     let chip = "functions";
     // The input's own identity table comes on top.
@@ -455,7 +469,7 @@ fn rejects_graphs_that_are_small_to_write_and_large_to_use() {
 
 #[test]
 fn rejects_nothing_less_than_both_commitments_in_the_model_digest() {
-    let key = Prover::new(mlp(&Spec::default()), &Profile::LATENCY)
+    let key = Prover::new(mlp(&Spec::default()), &Profile::LATENCY, Privacy::None)
         .expect("it sets up")
         .verifying_key()
         .clone();
@@ -465,6 +479,7 @@ fn rejects_nothing_less_than_both_commitments_in_the_model_digest() {
             ..Spec::default()
         }),
         &Profile::LATENCY,
+        Privacy::None,
     )
     .expect("it sets up")
     .verifying_key()

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use air::graph::{Graph, GraphError};
-use air::layout::{Layout, LayoutError, MaskBands};
+use air::hiding::Hiding;
+use air::layout::{Layout, LayoutError};
 use p3_commit::Pcs;
 use p3_field::{BasedVectorSpace, PrimeField32};
 use serde::{Deserialize, Serialize};
@@ -17,10 +18,46 @@ use crate::transcript::{Digest, digest};
 /// Largest verifying key accepted, in bytes.
 pub const MAX_KEY_BYTES: usize = 1 << 24;
 
+/// Most proofs that one commitment to private weights may be made for.
+pub const MAX_PROOFS: u32 = 1 << 16;
+
+/// What proofs made with a key hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Privacy {
+    /// Nothing: inputs and outputs must be shown, and whoever sees a proof learns something of
+    /// everything in between.
+    None,
+    /// Everything but the weights and what a statement shows: proofs are zero-knowledge.
+    Data,
+    /// The weights as well. Every proof uses up a part of the mask of their commitment.
+    DataAndWeights {
+        /// How many proofs may be made.
+        proofs: u32,
+    },
+}
+
+impl Privacy {
+    /// What the layout must hide.
+    pub fn hiding(self, profile: &Profile) -> Option<Hiding> {
+        let weight_openings = match self {
+            Self::None => return None,
+            Self::Data => 0,
+            // One opening is kept for the proof that a new commitment holds the same weights.
+            Self::DataAndWeights { proofs } => proofs as usize + 1,
+        };
+        Some(Hiding {
+            queries: profile.num_queries,
+            degree: profile.extension_degree,
+            weight_openings,
+        })
+    }
+}
+
 /// What a verifier must know of a model: the quantised graph, the profile, and two commitments.
 ///
 /// The weight commitment is the model's identity: two models with different weights have different
-/// keys. It is unsalted, so whoever has the ONNX file can recompute it.
+/// keys. Public weights are committed to without a mask, so whoever has the ONNX file can recompute
+/// the key; the mask of private weights makes their commitment hiding.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(
     serialize = "Commitment<P>: Serialize",
@@ -29,6 +66,8 @@ pub const MAX_KEY_BYTES: usize = 1 << 24;
 pub struct VerifyingKey<P: Protocol> {
     /// Number of the security profile.
     pub profile: u8,
+    /// What proofs hide.
+    pub privacy: Privacy,
     /// The computation.
     pub graph: Graph,
     /// Commitment F: selectors, range tables, activation tables.
@@ -40,6 +79,7 @@ pub struct VerifyingKey<P: Protocol> {
 impl<P: Protocol> PartialEq for VerifyingKey<P> {
     fn eq(&self, other: &Self) -> bool {
         self.profile == other.profile
+            && self.privacy == other.privacy
             && self.graph == other.graph
             && self.fixed == other.fixed
             && self.weights == other.weights
@@ -64,6 +104,9 @@ pub enum KeyError {
     /// The graph has no layout.
     #[error("the key's graph cannot be laid out: {0}")]
     Layout(#[from] LayoutError),
+    /// A commitment to private weights promises more proofs than this implementation goes, or none.
+    #[error("a key for {0} proofs of private weights; 1 to {MAX_PROOFS} are possible")]
+    Proofs(u32),
     /// A commitment of the key is not a single root.
     #[error("a commitment of the key is malformed")]
     Commitment,
@@ -99,10 +142,19 @@ pub struct Prepared<P: Protocol> {
 }
 
 /// Checks a graph and lays it out: what a verifier does with the graph of a key.
-pub fn layout_of<P: Protocol>(graph: &Graph) -> Result<Layout, KeyError> {
+pub fn layout_of<P: Protocol>(
+    graph: &Graph,
+    profile: &Profile,
+    privacy: Privacy,
+) -> Result<Layout, KeyError> {
     let modulus = u64::from(P::Val::ORDER_U32);
     graph.validate(modulus)?;
-    Ok(Layout::new(graph, MaskBands::default(), modulus)?)
+    if let Privacy::DataAndWeights { proofs } = privacy
+        && !(1..=MAX_PROOFS).contains(&proofs)
+    {
+        return Err(KeyError::Proofs(proofs));
+    }
+    Ok(Layout::new(graph, privacy.hiding(profile), modulus)?)
 }
 
 impl<P: Protocol> VerifyingKey<P> {
@@ -138,7 +190,7 @@ impl<P: Protocol> VerifyingKey<P> {
         {
             return Err(KeyError::Commitment);
         }
-        let layout = layout_of::<P>(&self.graph)?;
+        let layout = layout_of::<P>(&self.graph, &profile, self.privacy)?;
         let shape = Shape::new(&self.graph, &layout, degree);
         let security = Security::new::<P>(&profile, &shape);
         if security.bits() < f64::from(profile.target_bits) {

@@ -27,7 +27,7 @@ pub mod transcript;
 mod verify;
 
 pub use config::{BabyBearKeccak, Protocol};
-pub use key::{KeyError, Prepared, VerifyingKey};
+pub use key::{KeyError, Prepared, Privacy, VerifyingKey};
 pub use profile::Profile;
 pub use proof::{Opened, Proof, ProofFile, TableOpenings};
 pub use verify::{Verified, VerifyError, verify, verify_file};

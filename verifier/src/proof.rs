@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, CodecError, Kind};
 use crate::config::{Commitment, PcsProof, Protocol};
 use crate::key::Prepared;
-use crate::security::QUOTIENT_CHUNKS;
 use crate::transcript::{Digest, digest};
 
 /// Everything the prover sends.
@@ -37,6 +36,8 @@ pub struct Proof<P: Protocol> {
     pub ood_pow: P::Val,
     /// Opened values of every table.
     pub opened: Opened<P>,
+    /// The mask of the batched opening at ζ, as base columns; empty in a proof that hides nothing.
+    pub mask: Vec<P::Challenge>,
     /// The opening proof.
     pub pcs: PcsProof<P>,
 }
@@ -86,15 +87,15 @@ impl<EF> TableOpenings<EF> {
             lookup_next,
             quotient,
         } = self;
-        let w = table.widths;
+        let (w, c) = (table.widths, table.committed);
         fixed.len() == w.fixed
             && weight.len() == w.weight
-            && main.len() == w.main
-            && projection.len() == w.projection * degree
-            && projection_next.len() == w.projection * degree
-            && lookup.len() == w.lookup() * degree
-            && lookup_next.len() == w.lookup() * degree
-            && quotient.len() == QUOTIENT_CHUNKS * degree
+            && main.len() == c.main
+            && projection.len() == c.projection * degree
+            && projection_next.len() == c.projection * degree
+            && lookup.len() == c.lookup * degree
+            && lookup_next.len() == c.lookup * degree
+            && quotient.len() == c.quotient * degree
     }
 }
 
@@ -108,7 +109,7 @@ impl<EF> TableOpenings<EF> {
 pub struct ProofFile<P: Protocol> {
     /// Digest of the verifying key the proof was made for: lets a mismatch be told from a forgery.
     pub key: Digest,
-    /// The public inputs and outputs.
+    /// What is proved.
     pub statement: Statement,
     /// The proof.
     pub proof: Proof<P>,
@@ -146,17 +147,14 @@ pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
         .tables
         .iter()
         .map(|t| {
-            let w = t.widths;
-            let extension = w.projection + w.lookup() + QUOTIENT_CHUNKS;
-            w.fixed + w.weight + w.main + degree * extension
+            let (w, c) = (t.widths, t.committed);
+            let extension = c.projection + c.lookup + c.quotient;
+            w.fixed + w.weight + c.main + degree * extension
         })
         .sum();
-    let log_height = layout
-        .tables
-        .iter()
-        .map(|t| t.log_height)
-        .max()
-        .unwrap_or(0);
+    let log_height = layout.max_log_height();
+    // The mask of the batch.
+    let columns = columns + degree;
     let depth = log_height + profile.log_blowup;
     let element = 4 * degree;
     // Opened at most twice each; per query every column once, with a length per matrix and batch.

@@ -12,7 +12,7 @@
 //! | projection | log q − log Σ (degrees of the projected identities) |
 //! | lookup | log q − log N − log(W + 2) + grinding, N messages in all, W entries each |
 //! | constraints | log q − log C, C constraints in all |
-//! | out of domain | log q − log max(d(k+1) + k − 1, (c+1)k + 1) + grinding, d = 3, c = 2 |
+//! | out of domain | log q − log max(d(k+1) + k − 1, (c+1)k + 1) + grinding, d = 3, c chunks |
 //! | batching | log q − log(n + 1) − log(B − 1) + grinding, B opened columns × points |
 //! | folding | log q − log(n + 1) − log A + grinding, A the largest arity, inputs joining counted |
 //! | queries | −s·log((1 + (k₀ + 2)/n₀)/2) + grinding |
@@ -32,9 +32,6 @@ use p3_field::{BasedVectorSpace, PrimeField32};
 
 use crate::config::Protocol;
 use crate::profile::Profile;
-
-/// Quotient chunks of a table.
-pub const QUOTIENT_CHUNKS: usize = MAX_DEGREE - 1;
 
 /// The level of one round.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +66,8 @@ pub struct Shape {
     pub projection_degree: usize,
     /// Opened (column, point) pairs.
     pub openings: usize,
+    /// Most quotient chunks of a table.
+    pub quotient_chunks: usize,
 }
 
 impl Shape {
@@ -82,6 +81,7 @@ impl Shape {
             message_len: air::bus::MAX_MESSAGE_LEN + 1,
             projection_degree: 0,
             openings: 0,
+            quotient_chunks: 0,
         };
         for table in &layout.tables {
             let w = table.widths;
@@ -90,10 +90,16 @@ impl Shape {
             shape.min_log_height = shape.min_log_height.min(table.log_height);
             shape.constraints += w.constraints + lookup_constraints(w.messages);
             shape.messages += w.messages << table.log_height;
+            let c = table.committed;
+            shape.quotient_chunks = shape.quotient_chunks.max(c.quotient);
             shape.openings += w.fixed
                 + w.weight
-                + w.main
-                + extension_degree * (2 * w.projection + 2 * w.lookup() + QUOTIENT_CHUNKS);
+                + c.main
+                + extension_degree * (2 * c.projection + 2 * c.lookup + c.quotient);
+        }
+        if layout.is_hiding() {
+            // The mask of the batch.
+            shape.openings += extension_degree;
         }
         // Every tensor takes part in one identity per side it is claimed on; each is a polynomial
         // of degree (features − 1) + (positions − 1) in ρ and σ.
@@ -113,7 +119,7 @@ impl Security {
         let log_q = degree as f64 * libm::log2(f64::from(P::Val::ORDER_U32));
         let k = libm::exp2(shape.log_height as f64);
         let n = libm::exp2((shape.log_height + profile.log_blowup) as f64);
-        let (d, c) = (MAX_DEGREE as f64, QUOTIENT_CHUNKS as f64);
+        let (d, c) = (MAX_DEGREE as f64, shape.quotient_chunks as f64);
         let log = |x: f64| libm::log2(x.max(1.0));
         let count = |x: usize| log(x as f64);
 

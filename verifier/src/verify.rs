@@ -20,7 +20,6 @@ use p3_field::{BasedVectorSpace, Field, PrimeCharacteristicRing, TwoAdicField};
 use crate::config::{Commitment, Protocol};
 use crate::key::Prepared;
 use crate::proof::{Proof, ProofFile, TableOpenings, statement_digest};
-use crate::security::QUOTIENT_CHUNKS;
 use crate::transcript::{Digest, Pow, Transcript};
 
 /// What a successful verification established.
@@ -43,6 +42,9 @@ pub enum VerifyError {
     /// The statement is not about this key's graph.
     #[error("wrong statement: {0}")]
     Statement(#[from] StatementError),
+    /// The statement does not show everything, and proofs for this key hide nothing.
+    #[error("the statement hides values, but proofs for this key are not zero-knowledge")]
+    NotHiding,
     /// The proof file names another key.
     #[error("the proof was made for another verifying key")]
     Key,
@@ -90,6 +92,9 @@ pub fn verify<P: Protocol>(
     proof: &Proof<P>,
 ) -> Result<Verified, VerifyError> {
     statement.check(&prepared.key.graph)?;
+    if statement.hides() && !prepared.layout.is_hiding() {
+        return Err(VerifyError::NotHiding);
+    }
     check_shape(prepared, proof)?;
 
     let profile = &prepared.profile;
@@ -104,8 +109,9 @@ pub fn verify<P: Protocol>(
         .quotient(&proof.quotient, profile, Pow::Check(proof.ood_pow))
         .map_err(|_| VerifyError::Pow("the out-of-domain point"))?;
 
-    let challenges =
-        Challenges::projection(sigma, rho, prepared.layout.power_counts()).with_lookup(alpha, beta);
+    let powers = prepared.layout.power_counts();
+    let shown = statement.shown(&prepared.key.graph);
+    let challenges = Challenges::projection(sigma, rho, powers, shown).with_lookup(alpha, beta);
     check_buses::<P>(prepared, statement, &challenges, &proof.terminals)?;
     for ((table, opened), &terminal) in (prepared.layout.tables.iter())
         .zip(&proof.opened)
@@ -150,6 +156,14 @@ fn check_shape<P: Protocol>(prepared: &Prepared<P>, proof: &Proof<P>) -> Result<
     let matches = |(t, o): (&Table, &TableOpenings<_>)| o.matches(t, degree);
     if !tables.iter().zip(&proof.opened).all(matches) {
         return Err(VerifyError::Shape("a table's openings"));
+    }
+    let mask = if prepared.layout.is_hiding() {
+        degree
+    } else {
+        0
+    };
+    if proof.mask.len() != mask {
+        return Err(VerifyError::Shape("the mask"));
     }
     Ok(())
 }
@@ -208,10 +222,11 @@ fn check_constraints<P: Protocol>(
         projection: &projection,
         projection_next: &projection_next,
     };
+    let width = table.widths.lookup();
     let columns = LookupRow {
-        local: &lookup,
-        next: &lookup_next,
-        terminal,
+        local: &lookup[..width],
+        next: &lookup_next[..width],
+        terminal: table.blinded(terminal, &projection_next),
     };
     let folder = ConstraintFolder::new(row, columns, challenges, lambda);
     let mut folder = Over::<_, P::Val>::new(folder);
@@ -219,12 +234,9 @@ fn check_constraints<P: Protocol>(
     let folded = folder.into_inner().finish();
 
     let zeta_n = zeta.exp_power_of_2(table.log_height);
-    let chunks = recombine::<P>(&opened.quotient);
-    // Q(ζ) = Σ_i ζ^(i·n)·Q_i(ζ)
-    let quotient: P::Challenge = zeta_n
-        .powers()
-        .take(QUOTIENT_CHUNKS)
-        .zip(chunks)
+    // Q(ζ) = Σ_i ζ^(i·stride)·Q_i(ζ)
+    let quotient: P::Challenge = (zeta.exp_u64(table.quotient_stride() as u64).powers())
+        .zip(recombine::<P>(&opened.quotient))
         .map(|(power, chunk)| power * chunk)
         .sum();
     if folded == (zeta_n - P::Challenge::ONE) * quotient {
@@ -260,7 +272,8 @@ type Round<P> = CommitmentOpening<
 /// A table's values of one commitment, at each point it is opened at.
 type Pick<EF> = fn(&TableOpenings<EF>) -> Vec<Vec<EF>>;
 
-/// All commitments with the points they are opened at: F, W, M at ζ; P, L at ζ and ω·ζ; Q at ζ.
+/// All commitments with the points they are opened at: F, W, M at ζ; P, L at ζ and ω·ζ; Q at ζ, and
+/// with it the mask of the batch.
 fn opening_rounds<P: Protocol>(
     prepared: &Prepared<P>,
     proof: &Proof<P>,
@@ -279,10 +292,22 @@ fn opening_rounds<P: Protocol>(
         }),
         (&proof.quotient, |o| vec![o.quotient.clone()]),
     ];
-    rounds
+    let mut rounds: Vec<Round<P>> = rounds
         .into_iter()
         .map(|(commitment, pick)| opening_round(prepared, proof, zeta, commitment, pick))
-        .collect()
+        .collect::<Option<_>>()?;
+    if prepared.layout.is_hiding() {
+        let log_height = prepared.layout.max_log_height();
+        let values = proof.mask.clone();
+        rounds.last_mut()?.matrices.push(MatrixOpening {
+            domain: TwoAdicMultiplicativeCoset::new(P::Val::ONE, log_height)?,
+            points: vec![PointOpening {
+                point: zeta,
+                values,
+            }],
+        });
+    }
+    Some(rounds)
 }
 
 /// One commitment: a matrix for every table that has columns in it.

@@ -7,6 +7,7 @@ use air::graph::{
     Activation, Encoding, Function, Graph, Layer, PostOp, Range, Requant, Tensor, TensorId,
 };
 use proptest::prelude::*;
+use verifier::Privacy;
 use verifier::codec::{self, CodecError, Kind};
 use verifier::{BabyBearKeccak, KeyError, Prepared, ProofFile, VerifyingKey};
 
@@ -34,6 +35,7 @@ fn key() -> VerifyingKey<P> {
     };
     VerifyingKey {
         profile: 1,
+        privacy: Privacy::None,
         graph: Graph {
             tensors: vec![tensor(3), tensor(2)],
             layers: vec![Layer {
@@ -255,6 +257,7 @@ fn rejects_keys_below_the_promised_level() {
     let prepare = |features| {
         let key = VerifyingKey::<Small> {
             profile: verifier::Profile::DEGREE_4.id,
+            privacy: Privacy::None,
             graph: graph(features),
             fixed: key.fixed.clone(),
             weights: key.weights.clone(),

@@ -63,6 +63,13 @@ pub trait Air {
         None
     }
 
+    /// Whether a prover's cells enter the messages of a LogUp fraction column. Then the fraction can
+    /// be masked only on rows where those cells are 0, see [`crate::hiding`].
+    fn needs_blank_band(&self) -> bool {
+        // A single message has no fraction column.
+        self.widths().messages > 1
+    }
+
     /// States all constraints and messages of one row.
     fn eval<B: AirBuilder>(&self, builder: &mut B);
 
@@ -113,6 +120,10 @@ impl Air for Chip {
 
     fn weight_form<EF: Field>(&self, challenges: &Challenges<EF>) -> Option<Vec<EF>> {
         with_chip!(self, air => air.weight_form(challenges))
+    }
+
+    fn needs_blank_band(&self) -> bool {
+        with_chip!(self, air => air.needs_blank_band())
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::log2_ceil;
 use crate::chips::activation::{ActivationAir, Limbs};
 use crate::graph::Graph;
+use crate::hiding::{Hiding, LEAF_COLUMNS};
 use crate::logup::lookup_width;
 
 const COMMIT: u64 = 40;
@@ -36,38 +37,47 @@ const AUX_PER_WEIGHT: u64 = 16;
 
 /// Weights per row for layers of shape `(inputs, outputs)`: the cheapest choice within the budget
 /// of auxiliary cells, or the cheapest at all where narrow layers leave none.
-pub fn choose_weight_lanes(shapes: &[(usize, usize)]) -> usize {
+pub fn choose_weight_lanes(shapes: &[(usize, usize)], hiding: Option<&Hiding>) -> usize {
     // One projection column and one LogUp column.
     let aux = 2 * DEGREE;
+    let masks = hiding.map_or(0, |h| h.bands_for(true, false).rows());
+    // The rows of a private commitment must not be guessed from their leaves.
+    let fewest = match hiding {
+        Some(h) if h.weight_openings > 0 => LEAF_COLUMNS,
+        _ => 1,
+    };
     let weights: u64 = shapes.iter().map(|&(k, n)| (k * n) as u64).sum();
-    let rows = |lanes: usize| {
-        shapes
-            .iter()
-            .map(|&(k, n)| (k + 1) * n.div_ceil(lanes))
-            .sum()
+    let rows = |lanes: usize| -> usize {
+        let live = shapes.iter().map(|&(k, n)| (k + 1) * n.div_ceil(lanes));
+        live.sum::<usize>() + masks
     };
     let over_budget = |lanes: usize| 100 * aux * height(rows(lanes)) > AUX_PER_WEIGHT * weights;
     let cost = |lanes: usize| table_cost(rows(lanes), aux, lanes as u64);
-    (1..=MAX_LANES)
+    (fewest..=MAX_LANES)
         .min_by_key(|&lanes| (over_budget(lanes), cost(lanes)))
         .unwrap_or(1)
 }
 
 /// Tuples per row of a fixed table.
-pub fn choose_table_lanes(entries: usize, arity: usize) -> usize {
+pub fn choose_table_lanes(entries: usize, arity: usize, hiding: Option<&Hiding>) -> usize {
     (1..=32)
-        .min_by_key(|&lanes| lookup_table_cost(entries, arity, lanes))
+        .min_by_key(|&lanes| lookup_table_cost(entries, arity, lanes, hiding))
         .unwrap_or(1)
 }
 
-fn lookup_table_cost(entries: usize, arity: usize, lanes: usize) -> u64 {
+fn lookup_table_cost(entries: usize, arity: usize, lanes: usize, hiding: Option<&Hiding>) -> u64 {
+    let masks = hiding.map_or(0, |h| h.bands_for(false, false).rows());
     let committed = lanes as u64 + DEGREE * lookup_width(lanes) as u64;
-    table_cost(entries.div_ceil(lanes), committed, (lanes * arity) as u64)
+    table_cost(
+        entries.div_ceil(lanes) + masks,
+        committed,
+        (lanes * arity) as u64,
+    )
 }
 
 /// Limb structure of the activation table of all tensors with `positions` positions: narrow limbs
 /// mean small range tables and more columns.
-pub fn choose_limbs(graph: &Graph, positions: u32) -> Limbs {
+pub fn choose_limbs(graph: &Graph, positions: u32, hiding: Option<&Hiding>) -> Limbs {
     let tensors = || {
         let of_width = move |t: &&crate::graph::Tensor| t.positions == positions;
         graph.tensors.iter().filter(of_width)
@@ -79,7 +89,8 @@ pub fn choose_limbs(graph: &Graph, positions: u32) -> Limbs {
             .filter(move |l| graph.tensors[l.output.index()].positions == positions)
     };
     let features = tensors().map(|t| t.features as usize).sum::<usize>();
-    let rows = features + layers().count() + 1;
+    let masks = hiding.map_or(0, |h| h.bands_for(false, true).rows());
+    let rows = features + layers().count() + 1 + masks;
     let shift = layers().map(|l| l.requant.shift).max().unwrap_or(0);
     let excess = layers().map(|l| l.requant.excess_bits).max().unwrap_or(0);
     let candidate = |bits: u8| Limbs {
@@ -98,12 +109,12 @@ pub fn choose_limbs(graph: &Graph, positions: u32) -> Limbs {
         widths.sort_unstable();
         widths.dedup();
         let entries = widths.iter().map(|&w| 1usize << w).sum::<usize>().max(1);
-        let lanes = choose_table_lanes(entries, 2);
+        let lanes = choose_table_lanes(entries, 2, hiding);
         let limb_count = limbs.rem + limbs.excess;
         let cells = positions as usize * (2 + usize::from(limbs.excess > 0) + limb_count);
         let messages = positions as usize * (1 + limb_count) + 3;
         let committed = cells as u64 + DEGREE * (3 + lookup_width(messages) as u64);
-        table_cost(rows, committed, 20) + lookup_table_cost(entries, 2, lanes)
+        table_cost(rows, committed, 20) + lookup_table_cost(entries, 2, lanes, hiding)
     };
     (1..=MAX_LIMB_BITS)
         .map(candidate)

@@ -15,6 +15,7 @@
 pub mod cost;
 
 use alloc::vec::Vec;
+use core::ops::Sub;
 
 use p3_field::Field;
 use p3_matrix::dense::RowMajorMatrix;
@@ -23,8 +24,9 @@ use crate::builder::{PowerCounts, engine};
 use crate::chips::activation::ActivationAir;
 use crate::chips::lookup::{LookupAir, LookupContent};
 use crate::chips::weights::{WeightBlock, WeightsAir};
-use crate::chips::{Air, Chip, Widths};
+use crate::chips::{Air, Chip, MAX_DEGREE, Widths};
 use crate::graph::{Activation, Function, Graph};
+use crate::hiding::{Hiding, LEAF_COLUMNS, MaskBands};
 
 /// Smallest height of a table, as a logarithm. Shorter tables would save nothing measurable and
 /// would cost queries: the relative distance of a code of 2^4 rows is visibly below its limit.
@@ -37,15 +39,18 @@ pub const MAX_LOG_ENTRIES: usize = 20;
 /// Most positions (batch items) one graph may have; they lie side by side in a row.
 pub const MAX_POSITIONS: u32 = 64;
 
-/// Rows set aside at the end of every table for zero-knowledge masks: the first band holds uniform
-/// cells, in the second every base cell is 0 and the LogUp fractions are uniform. Proofs of public
-/// statements have none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MaskBands {
-    /// Rows of uniform cells.
-    pub uniform: usize,
-    /// Rows of zero cells with free fractions.
-    pub blank: usize,
+/// Columns of a table as they are committed, where masks need more of them than the chip has. What
+/// is added stands behind the chip's own columns, and no constraint reads it but the terminal's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Main columns.
+    pub main: usize,
+    /// Projection columns, each an extension element.
+    pub projection: usize,
+    /// LogUp columns, each an extension element.
+    pub lookup: usize,
+    /// Chunks of the quotient, each an extension element.
+    pub quotient: usize,
 }
 
 /// One table: a chip and its height.
@@ -53,22 +58,63 @@ pub struct MaskBands {
 pub struct Table {
     /// The constraints.
     pub chip: Chip,
-    /// Column counts.
+    /// The chip's columns.
     pub widths: Widths,
+    /// The columns committed to.
+    pub committed: Committed,
     /// Logarithm of the number of rows.
     pub log_height: usize,
+    /// Mask rows, if the table hides anything.
+    pub bands: Option<MaskBands>,
+    /// Coefficients of the quotient's masks; 0 without masks.
+    pub quotient_mask: usize,
 }
 
+/// Quotient chunks of a table without masks: constraints have degree at most [`MAX_DEGREE`].
+const QUOTIENT_CHUNKS: usize = MAX_DEGREE - 1;
+
 impl Table {
-    fn new(chip: Chip, bands: MaskBands) -> Self {
-        let rows = chip.rows() + bands.uniform + bands.blank;
-        let log_height = log2_ceil(rows).max(MIN_LOG_HEIGHT);
+    /// A chip's table, with mask rows if it is to hide anything.
+    pub fn new(chip: Chip, hiding: Option<&Hiding>) -> Self {
         let widths = chip.widths();
+        let bands = hiding.map(|h| h.bands(&chip));
+        let rows = chip.rows() + bands.unwrap_or_default().rows();
+        let own = Committed {
+            main: widths.main,
+            projection: widths.projection,
+            lookup: widths.lookup(),
+            quotient: QUOTIENT_CHUNKS,
+        };
+        let committed = hiding.map_or(own, |h| Committed {
+            main: if own.main > 0 {
+                own.main.max(LEAF_COLUMNS)
+            } else {
+                0
+            },
+            // The cell that blinds the terminal needs a projection column.
+            projection: own.projection.max(h.leaf_extensions()),
+            lookup: own.lookup.max(h.leaf_extensions()),
+            // Chunks shorter by their masks: a third one takes the rest.
+            quotient: QUOTIENT_CHUNKS + 1,
+        });
         Self {
             chip,
             widths,
-            log_height,
+            committed,
+            log_height: log2_ceil(rows).max(MIN_LOG_HEIGHT),
+            bands,
+            quotient_mask: hiding.map_or(0, Hiding::quotient_mask),
         }
+    }
+
+    /// The chip's name.
+    pub fn chip_name(&self) -> &'static str {
+        self.chip.name()
+    }
+
+    /// Number of live rows.
+    pub fn live_rows(&self) -> usize {
+        self.chip.rows()
     }
 
     /// Number of rows.
@@ -76,11 +122,27 @@ impl Table {
         1 << self.log_height
     }
 
+    /// The quotient is `Σ_i X^(i·stride)·Q_i` with every `Q_i` of degree below the height.
+    pub const fn quotient_stride(&self) -> usize {
+        self.height() - self.quotient_mask
+    }
+
+    /// The terminal as the last row's constraint sees it. On a table with masks the running sum ends
+    /// at the terminal minus the first projection cell of the first mask row: a random number,
+    /// committed before α is drawn. The prover chooses these numbers to add up to 0 over all tables;
+    /// if they do not, no α but a few makes the buses balance.
+    pub fn blinded<X: Copy + Sub<Output = X>>(&self, terminal: X, projection_next: &[X]) -> X {
+        match self.bands {
+            Some(_) => terminal - projection_next[0],
+            None => terminal,
+        }
+    }
+
     /// Base cells a proof commits to for this table, with extension degree `degree`: main,
     /// projection and LogUp columns. The quotient is not counted.
     pub const fn committed_cells(&self, degree: usize) -> usize {
-        let extension = self.widths.projection + self.widths.lookup();
-        (self.widths.main + extension * degree) * self.height()
+        let extension = self.committed.projection + self.committed.lookup;
+        (self.committed.main + extension * degree) * self.height()
     }
 
     /// The fixed trace: the engine's columns and the chip's.
@@ -152,8 +214,9 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// The tables of a validated graph.
-    pub fn new(graph: &Graph, bands: MaskBands, modulus: u64) -> Result<Self, LayoutError> {
+    /// The tables of a validated graph, with mask rows if a proof is to hide anything.
+    pub fn new(graph: &Graph, hiding: Option<Hiding>, modulus: u64) -> Result<Self, LayoutError> {
+        let hiding = hiding.as_ref();
         let wide = |t: &crate::graph::Tensor| t.positions > MAX_POSITIONS;
         if let Some(tensor) = graph.tensors.iter().position(wide) {
             return Err(LayoutError::TooWide {
@@ -165,7 +228,7 @@ impl Layout {
         let mut widths = Vec::new();
         let mut chips = Vec::new();
         for positions in distinct(graph.tensors.iter().map(|t| t.positions)) {
-            let limbs = cost::choose_limbs(graph, positions);
+            let limbs = cost::choose_limbs(graph, positions, hiding);
             let function_of = |tensor: usize| {
                 let wanted = function_of(graph, tensor);
                 1 + functions.iter().position(|f| *f == wanted).unwrap_or(0)
@@ -174,7 +237,7 @@ impl Layout {
             widths.extend(cost::limb_widths(&air));
             chips.push(Chip::Activation(air));
         }
-        chips.push(Chip::Weights(weights_air(graph)));
+        chips.push(Chip::Weights(weights_air(graph, hiding)));
         for content in [
             LookupContent::Range(distinct(widths.into_iter())),
             LookupContent::Functions(functions),
@@ -183,10 +246,10 @@ impl Layout {
             if content.is_empty() {
                 continue;
             }
-            let lanes = cost::choose_table_lanes(content.len(), content.arity());
+            let lanes = cost::choose_table_lanes(content.len(), content.arity(), hiding);
             chips.push(Chip::Lookup(LookupAir { lanes, content }));
         }
-        let tables = chips.into_iter().map(|c| Table::new(c, bands)).collect();
+        let tables = chips.into_iter().map(|c| Table::new(c, hiding)).collect();
         let layout = Self { tables };
         layout.check(modulus)?;
         Ok(layout)
@@ -220,6 +283,26 @@ impl Layout {
             return Err(LayoutError::TooManyMessages { messages, modulus });
         }
         Ok(())
+    }
+
+    /// Whether its tables have mask rows.
+    pub fn is_hiding(&self) -> bool {
+        self.tables.iter().any(|t| t.bands.is_some())
+    }
+
+    /// Logarithm of the tallest table's height.
+    pub fn max_log_height(&self) -> usize {
+        let heights = self.tables.iter().map(|t| t.log_height);
+        heights.max().unwrap_or(MIN_LOG_HEIGHT)
+    }
+
+    /// Number of tensors of the graph.
+    pub fn tensors(&self) -> usize {
+        let blocks = self.tables.iter().map(|table| match &table.chip {
+            Chip::Activation(air) => air.blocks.len(),
+            _ => 0,
+        });
+        blocks.sum()
     }
 
     /// How many powers of the projection challenges are needed.
@@ -301,7 +384,7 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
     values
 }
 
-fn weights_air(graph: &Graph) -> WeightsAir {
+fn weights_air(graph: &Graph, hiding: Option<&Hiding>) -> WeightsAir {
     let shapes: Vec<(usize, usize)> = graph
         .layers
         .iter()
@@ -310,7 +393,7 @@ fn weights_air(graph: &Graph) -> WeightsAir {
             (features(layer.input), features(layer.output))
         })
         .collect();
-    let lanes = cost::choose_weight_lanes(&shapes);
+    let lanes = cost::choose_weight_lanes(&shapes, hiding);
     let mut start = 0;
     let blocks = shapes
         .iter()

@@ -9,8 +9,8 @@ use air::graph::{
     Activation, Encoding, Evaluation, Graph, Layer, LinearWeights, Model, Range, Requant, Tensor,
     TensorId,
 };
-use air::layout::{Layout, MaskBands};
-use air::statement::Statement;
+use air::layout::Layout;
+use air::statement::{Disclosed, Policy, Statement};
 use air::witness::{SetupTraces, generate_main, generate_projection};
 use p3_baby_bear::BabyBear;
 use p3_field::PrimeCharacteristicRing;
@@ -118,15 +118,17 @@ pub fn rho() -> EF {
 impl Witness {
     /// The witness of an evaluation, true or not. The graph is not validated.
     pub fn new(model: &Model, evaluation: &Evaluation) -> Self {
-        let layout = Layout::new(&model.graph, MaskBands::default(), MODULUS).expect("a layout");
+        let layout = Layout::new(&model.graph, None, MODULUS).expect("a layout");
         let setup = SetupTraces::generate(&layout, model);
         let alpha = rho() * rho() + EF::TWO;
-        let challenges = Challenges::projection(sigma(), rho(), layout.power_counts())
+        let statement = Statement::of(&model.graph, evaluation, &Policy::PUBLIC);
+        let shown = statement.shown(&model.graph);
+        let challenges = Challenges::projection(sigma(), rho(), layout.power_counts(), shown)
             .with_lookup(alpha, alpha * sigma());
         let main = generate_main(&layout, evaluation);
         let projection = generate_projection(&layout, &setup.weight, &main, &challenges);
         Self {
-            statement: Statement::of(&model.graph, evaluation),
+            statement,
             graph: model.graph.clone(),
             layout,
             setup,
@@ -166,4 +168,27 @@ impl Witness {
             .collect();
         debug::check(&self.layout, &traces, &self.challenges, &self.claims(), 8)
     }
+}
+
+/// The values of a tensor that is shown.
+pub fn shown(disclosed: &mut Disclosed) -> &mut Vec<i32> {
+    disclosed.values_mut().expect("the statement shows it")
+}
+
+/// Two layers on two batch items, with remainders and saturation.
+pub fn two_layers() -> Model {
+    let weights = |inputs: u32, outputs: u32| LinearWeights {
+        inputs,
+        outputs,
+        values: (0..inputs * outputs)
+            .map(|i| (i * 7 % 19) as i16 - 9)
+            .collect(),
+        bias: (0..outputs).map(|j| 40 * j as i32 - 100).collect(),
+    };
+    let layers = vec![weights(5, 6), weights(6, 4)];
+    let requants = [
+        identity(4, 6, Range::signed(7)),
+        identity(5, 7, Range::signed(7)),
+    ];
+    chain(2, Range::signed(6), &[5, 6, 4], &requants, layers)
 }

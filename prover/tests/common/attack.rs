@@ -9,14 +9,14 @@ use air::chips::lookup::{LookupAir, LookupContent};
 use air::chips::{Air, Chip};
 use air::graph::{Evaluation, Model, Requant, Requantised};
 use air::layout::Layout;
-use air::statement::Statement;
+use air::statement::{Disclosed, Policy, Statement};
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
 use prover::Adversary;
 use verifier::proof::statement_digest;
 use verifier::transcript::{Digest, Pow, Transcript};
-use verifier::{Profile, ProofFile, Protocol, Verified, VerifyError, verify};
+use verifier::{Privacy, Profile, ProofFile, Protocol, Verified, VerifyError, verify};
 
 use super::{P, Prover, Spec, input, mlp};
 
@@ -100,6 +100,11 @@ impl Adversary<P> for Attack<'_> {
         }
     }
 
+    fn seed(&self) -> Option<prover::Seed> {
+        // Always the same masks, so that an attack can be run twice.
+        Some([7; 32])
+    }
+
     fn main(&mut self, main: &mut Main, statement: &mut Statement) {
         if let Some(f) = &mut self.main {
             f(main, statement);
@@ -123,6 +128,12 @@ impl Adversary<P> for Attack<'_> {
 pub struct Lab {
     pub prover: Prover,
     pub evaluation: Evaluation,
+    pub policy: Policy,
+}
+
+/// The values of a tensor that is shown.
+pub fn shown(disclosed: &mut Disclosed) -> &mut Vec<i32> {
+    disclosed.values_mut().expect("the statement shows it")
 }
 
 impl Lab {
@@ -130,15 +141,24 @@ impl Lab {
     pub fn new(spec: &Spec<'_>) -> Self {
         let model = mlp(spec);
         let x = input(&model, spec.seed + 100);
-        Self::of(model, &x)
+        Self::with(model, &x, spec.privacy, Policy::PUBLIC)
     }
 
     /// A lab for a model on an input. Fails unless the unmodified run verifies, so that no
     /// rejection below is vacuous.
     pub fn of(model: Model, x: &[Vec<i32>]) -> Self {
-        let prover = Prover::new(model, &Profile::LATENCY).expect("the model sets up");
+        Self::with(model, x, Privacy::None, Policy::PUBLIC)
+    }
+
+    /// The same, hiding something.
+    pub fn with(model: Model, x: &[Vec<i32>], privacy: Privacy, policy: Policy) -> Self {
+        let prover = Prover::new(model, &Profile::LATENCY, privacy).expect("the model sets up");
         let evaluation = prover.evaluate(x).expect("the model evaluates");
-        let lab = Self { prover, evaluation };
+        let lab = Self {
+            prover,
+            evaluation,
+            policy,
+        };
         lab.attempt(&mut Attack::default())
             .expect("the unmodified run verifies");
         lab
@@ -151,7 +171,7 @@ impl Lab {
     /// Proves as the adversary wishes.
     pub fn forge(&self, attack: &mut Attack<'_>) -> ProofFile<P> {
         self.prover
-            .prove_as(&self.evaluation, attack)
+            .prove_as(&self.evaluation, &self.policy, attack)
             .expect("the prover does not look at what it proves")
     }
 
@@ -177,7 +197,9 @@ impl Lab {
         let (_, [alpha, beta]) = transcript
             .projection(&file.proof.projection, &key.profile, pow)
             .expect("the prover ground the witness itself");
-        Challenges::projection(sigma, rho, self.layout().power_counts()).with_lookup(alpha, beta)
+        let shown = file.statement.shown(&self.prover.model().graph);
+        Challenges::projection(sigma, rho, self.layout().power_counts(), shown)
+            .with_lookup(alpha, beta)
     }
 
     /// Runs the attack twice: once to learn the challenges, once with `table`'s terminal set so

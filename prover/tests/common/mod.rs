@@ -8,6 +8,7 @@ use air::graph::{
     TensorId,
 };
 use verifier::BabyBearKeccak;
+use verifier::Privacy;
 
 /// The protocol under test.
 pub type P = BabyBearKeccak<5>;
@@ -46,6 +47,7 @@ pub struct Spec<'a> {
     pub functions: &'a [Function],
     pub weight_max: i32,
     pub seed: u64,
+    pub privacy: Privacy,
 }
 
 impl Default for Spec<'_> {
@@ -57,6 +59,7 @@ impl Default for Spec<'_> {
             functions: &[Function::Relu, Function::Identity],
             weight_max: 40,
             seed: 1,
+            privacy: Privacy::None,
         }
     }
 }

@@ -28,6 +28,7 @@
 //! | fixed | `rem_bits[i]`, `excess_bits[i]` | width of each limb; 0 for an absent limb |
 //! | fixed | `acc_kind`, `acc_tensor`, `acc_count` | the claim on `h`, on the row below a tensor |
 //! | fixed | `sum_kind`, `sum_tensor`, `sum_count` | the claim on `s`, on the row below a tensor |
+//! | fixed | `shown[i]` | 1 on the row below input or output `i`: where it is claimed, if it is shown |
 //! | fixed | `layer`, `index`, `takes` | which `v_k` this row receives, if any |
 //! | fixed | `pow_first`, `pow_step` | on an output's rows: `v` runs through the powers of ρ |
 //! | projection | `h` | `Σ_j ρ^(·) Σ_b σ^b acc[j][b]` over the rows above, of this tensor |
@@ -55,7 +56,8 @@
 //! `PRODUCT`: receives `(layer, index, v)`, `takes` times.
 //! `CLAIM`: sends `(acc_kind, acc_tensor, h)` `acc_count` times and `(sum_kind, sum_tensor, s)`
 //! `sum_count` times (−1 where the claim is received: `s` of a layer's input must be the `h` of its
-//! output).
+//! output). The claim on a graph input (`h`) or output (`s`) is sent `shown[i]` times if the
+//! statement shows the tensor, else never.
 //!
 //! ## Padding
 //!
@@ -79,6 +81,8 @@
 //!   row 0 has `keep = 0` and no claim. A unit row leaves `h = 0` below it and starts `s` with
 //!   `v_K·Σ_b σ^b`: nothing of it is a cell, so the biases are added exactly once.
 //! - `v`: received from the weight table, `takes` being fixed, or by 3 and 4 a power of ρ.
+//! - A tensor that is not shown is not claimed, hence as free as the statement says: some values
+//!   in its range. Which tensors are shown is part of the statement, absorbed before all else.
 //! - The claim on `h` has `Σ_j ρ^(N−1−j)` (Horner from the top, lanes by σ^b): the map
 //!   (feature, position) → (exponent of ρ, exponent of σ) is one-to-one, all lanes are positions.
 //!
@@ -142,9 +146,14 @@ pub struct TensorBlock {
 }
 
 impl TensorBlock {
+    /// Whether it is an output of the graph.
+    pub const fn is_output(&self) -> bool {
+        matches!(self.sink, Sink::Output)
+    }
+
     /// Row of the first feature: below the unit row of a tensor that a layer reads.
     pub const fn first_feature(&self) -> usize {
-        self.start + matches!(self.sink, Sink::Layer { .. }) as usize
+        self.start + !self.is_output() as usize
     }
 
     /// Whether `row` is the block's unit row.
@@ -186,6 +195,15 @@ pub struct ActivationAir {
     pub limbs: Limbs,
     /// Tensors in order, without gaps.
     pub blocks: Vec<TensorBlock>,
+    /// Those among them that a statement may show.
+    boundary: Vec<Boundary>,
+}
+
+/// An input or output of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Boundary {
+    tensor: usize,
+    is_input: bool,
 }
 
 /// Fixed columns behind the engine's.
@@ -238,6 +256,7 @@ impl ActivationAir {
         function_of: impl Fn(usize) -> usize,
     ) -> Self {
         let mut blocks = Vec::new();
+        let mut boundary = Vec::new();
         let mut start = 0;
         for (index, tensor) in graph.tensors.iter().enumerate() {
             if tensor.positions != positions {
@@ -258,12 +277,20 @@ impl ActivationAir {
                 function: function_of(index),
             };
             start = block.end();
+            let is_input = matches!(block.source, Source::Input(_));
+            if is_input || block.is_output() {
+                boundary.push(Boundary {
+                    tensor: index,
+                    is_input,
+                });
+            }
             blocks.push(block);
         }
         Self {
             lanes: positions as usize,
             limbs,
             blocks,
+            boundary,
         }
     }
 
@@ -287,6 +314,11 @@ impl ActivationAir {
     /// Limb columns a lane has.
     const fn num_limbs(&self) -> usize {
         self.limbs.rem + self.limbs.excess
+    }
+
+    /// The fixed column `shown[i]`.
+    const fn shown_column(&self, i: usize) -> usize {
+        fixed::LIMB_BITS + self.num_limbs() + i
     }
 
     /// `Σ_i 2^(i·limb_bits)·limb_i`.
@@ -349,7 +381,7 @@ impl ActivationAir {
     }
 
     /// The three messages that carry projected values.
-    fn eval_claims<B: AirBuilder>(builder: &mut B) {
+    fn eval_claims<B: AirBuilder>(&self, builder: &mut B) {
         let row = builder.row();
         let f = |column: usize| row.fixed[column];
         let product = [
@@ -367,8 +399,18 @@ impl ActivationAir {
             Element::Base(f(fixed::SUM_TENSOR)),
             Element::Ext(row.projection[projection::S]),
         ];
-        let (takes, acc_count, sum_count) =
-            (f(fixed::TAKES), f(fixed::ACC_COUNT), f(fixed::SUM_COUNT));
+        let takes = f(fixed::TAKES);
+        let (mut acc_count, mut sum_count) = (f(fixed::ACC_COUNT), f(fixed::SUM_COUNT));
+        for (i, boundary) in self.boundary.iter().enumerate() {
+            if builder.challenges().shown[boundary.tensor] {
+                let shown = f(self.shown_column(i));
+                if boundary.is_input {
+                    acc_count += shown;
+                } else {
+                    sum_count += shown;
+                }
+            }
+        }
         builder.message(Bus::Product, -takes, &product);
         builder.message(Bus::Claim, acc_count, &accumulated);
         builder.message(Bus::Claim, sum_count, &summed);
@@ -381,7 +423,7 @@ impl ActivationAir {
         block: Option<&TensorBlock>,
         above: Option<&TensorBlock>,
     ) -> Vec<F> {
-        let mut row = F::zero_vec(fixed::LIMB_BITS - engine::WIDTH + self.num_limbs());
+        let mut row = F::zero_vec(self.widths().fixed - engine::WIDTH);
         let mut set = |column: usize, value: F| row[column - engine::WIDTH] = value;
         let offset = block.map_or(0, |block| r - block.start);
         if let Some(block) = block {
@@ -420,14 +462,17 @@ impl ActivationAir {
             };
             set(fixed::ACC_KIND, F::from_u8(kind as u8));
             set(fixed::ACC_TENSOR, small(above.tensor));
-            set(fixed::ACC_COUNT, F::ONE);
+            set(fixed::ACC_COUNT, F::from_bool(kind != ClaimKind::Input));
             let (kind, tensor, count) = match above.sink {
                 Sink::Layer { output, .. } => (ClaimKind::Accumulator, output, -F::ONE),
-                Sink::Output => (ClaimKind::Output, above.tensor, F::ONE),
+                Sink::Output => (ClaimKind::Output, above.tensor, F::ZERO),
             };
             set(fixed::SUM_KIND, F::from_u8(kind as u8));
             set(fixed::SUM_TENSOR, small(tensor));
             set(fixed::SUM_COUNT, count);
+            if let Some(i) = self.boundary.iter().position(|b| b.tensor == above.tensor) {
+                set(self.shown_column(i), F::ONE);
+            }
         }
         row
     }
@@ -450,7 +495,7 @@ impl Air for ActivationAir {
 
     fn widths(&self) -> Widths {
         Widths {
-            fixed: fixed::LIMB_BITS + self.num_limbs(),
+            fixed: self.shown_column(self.boundary.len()),
             weight: 0,
             main: self.lanes * self.lane_width(),
             projection: projection::WIDTH,
@@ -492,7 +537,7 @@ impl Air for ActivationAir {
         for lane in 0..self.lanes {
             self.eval_lookups(builder, lane);
         }
-        Self::eval_claims(builder);
+        self.eval_claims(builder);
     }
 
     fn fixed_rows<F: Field>(&self) -> Vec<F> {

@@ -111,7 +111,7 @@ impl ActivationAir {
         let width = projection::WIDTH;
         let mut columns = EF::zero_vec(height * width);
         let rho = challenges.rho();
-        let lanes = self.lanes * self.lane_width();
+        let stride = main.width;
         for block in &self.blocks {
             let zero = EF::ZERO;
             let mut below = Totals::default();
@@ -134,7 +134,7 @@ impl ActivationAir {
             };
             for (r, &v) in (first..).zip(values) {
                 columns[r * width + projection::V] = v;
-                let row = &main.values[r * lanes..(r + 1) * lanes];
+                let row = &main.values[r * stride..(r + 1) * stride];
                 let (acc, out) = self.project_row(block, row, challenges);
                 below.h = below.h * rho + acc;
                 below.s += v * out;

@@ -22,7 +22,8 @@
 //! ## Padding
 //!
 //! Unused lanes of the last live row repeat the last entry, which is harmless: a repeated entry
-//! only splits a count in two. Rows below are not live.
+//! only splits a count in two. Rows below are not live; their denominators are 0, so that counts and
+//! fractions are free there.
 //!
 //! ## Soundness
 //!
@@ -166,6 +167,12 @@ impl Air for LookupAir {
 
     fn rows(&self) -> usize {
         self.content.len().div_ceil(self.lanes)
+    }
+
+    /// Messages are fixed columns: on rows that are not live every denominator is 0, whatever the
+    /// counts are.
+    fn needs_blank_band(&self) -> bool {
+        false
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
