@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use model::data::DataFile;
 use model::{ImportOptions, QuantOptions};
 use prover::Prover;
-use verifier::{BabyBearKeccak, Profile};
+use verifier::{BabyBearKeccak, Privacy, Profile};
 
 /// The protocol measured.
 pub type P = BabyBearKeccak<5>;
@@ -37,7 +37,7 @@ pub fn folders() -> Vec<PathBuf> {
 /// # Panics
 ///
 /// If a file is there and cannot be used: a benchmark of nothing would be worse.
-pub fn case(name: &str, profile: &Profile) -> Option<Case> {
+pub fn case(name: &str, profile: &Profile, privacy: Privacy) -> Option<Case> {
     let folder = folders()
         .into_iter()
         .map(|f| f.join(name))
@@ -52,7 +52,7 @@ pub fn case(name: &str, profile: &Profile) -> Option<Case> {
         .expect("the model quantises");
     let input =
         model::accuracy::quantise_inputs(&model.graph, &samples[0]).expect("the input quantises");
-    let prover = Prover::new(model, profile, Privacy::None).expect("the model sets up");
+    let prover = Prover::new(model, profile, privacy).expect("the model sets up");
     Some(Case {
         name: name.to_owned(),
         prover,

@@ -3,9 +3,10 @@
 //! The 4 M-parameter model is too large to ship: set `PROVENN_MODELS` to a folder that holds
 //! `dense4m_mnist/{model.onnx,refs.npz}` to measure it as well.
 
+use air::statement::Policy;
 use criterion::{Criterion, criterion_group, criterion_main};
 use provenn_benches::{P, case};
-use verifier::{Profile, ProofFile, verify};
+use verifier::{Privacy, Profile, ProofFile, verify};
 
 fn dense(criterion: &mut Criterion) {
     let cases = [
@@ -16,39 +17,52 @@ fn dense(criterion: &mut Criterion) {
         ("dense4m_mnist", Profile::THROUGHPUT),
     ];
     for (name, profile) in cases {
-        let Some(case) = case(name, &profile) else {
-            eprintln!("{name}: not found, skipped");
-            continue;
-        };
-        let prover = &case.prover;
-        let key = prover.verifying_key();
-        let evaluation = prover.evaluate(&case.input).expect("the model evaluates");
-        let bytes = prover
-            .prove(&evaluation)
-            .expect("the prover finishes")
-            .to_bytes(key);
-        eprintln!(
-            "{name} ({}): {} cells, {} proof bytes",
-            profile.name,
-            prover.committed_cells(),
-            bytes.len()
-        );
-        let mut group = criterion.benchmark_group(format!("{name}/{}", profile.name));
-        group.sample_size(10);
-        group.bench_function("prove", |b| {
-            b.iter(|| {
-                let evaluation = prover.evaluate(&case.input).expect("the model evaluates");
-                prover.prove(&evaluation).expect("the prover finishes")
-            });
-        });
-        group.bench_function("verify", |b| {
-            b.iter(|| {
-                let file = ProofFile::<P>::from_bytes(&bytes, key).expect("the proof decodes");
-                verify(key, &file.statement, &file.proof).expect("the proof verifies")
-            });
-        });
-        group.finish();
+        for privacy in [Privacy::None, Privacy::Data] {
+            measure(criterion, name, &profile, privacy);
+        }
     }
+}
+
+/// One model, one profile, hiding nothing or everything but the output.
+fn measure(criterion: &mut Criterion, name: &str, profile: &Profile, privacy: Privacy) {
+    let Some(case) = case(name, profile, privacy) else {
+        eprintln!("{name}: not found, skipped");
+        return;
+    };
+    let (policy, zk) = match privacy {
+        Privacy::None => (Policy::PUBLIC, "zk off"),
+        _ => (Policy::default(), "zk on"),
+    };
+    let prover = &case.prover;
+    let key = prover.verifying_key();
+    let evaluation = prover.evaluate(&case.input).expect("the model evaluates");
+    let bytes = prover
+        .prove(&evaluation, &policy)
+        .expect("the prover finishes")
+        .to_bytes(key);
+    eprintln!(
+        "{name} ({}, {zk}): {} cells, {} proof bytes",
+        profile.name,
+        prover.committed_cells(),
+        bytes.len()
+    );
+    let mut group = criterion.benchmark_group(format!("{name}/{}/{zk}", profile.name));
+    group.sample_size(10);
+    group.bench_function("prove", |b| {
+        b.iter(|| {
+            let evaluation = prover.evaluate(&case.input).expect("the model evaluates");
+            prover
+                .prove(&evaluation, &policy)
+                .expect("the prover finishes")
+        });
+    });
+    group.bench_function("verify", |b| {
+        b.iter(|| {
+            let file = ProofFile::<P>::from_bytes(&bytes, key).expect("the proof decodes");
+            verify(key, &file.statement, &file.proof).expect("the proof verifies")
+        });
+    });
+    group.finish();
 }
 
 criterion_group!(benches, dense);

@@ -49,7 +49,7 @@ fn describe(violation: &Violation, layout: &Layout, graph: &Graph) -> String {
         Chip::Activation(air) => air
             .blocks
             .iter()
-            .find(|b| (b.start..b.start + b.features).contains(row))
+            .find(|b| (b.start..b.end()).contains(row))
             .map(|b| graph.tensors[b.tensor].name.clone()),
         Chip::Weights(air) => air
             .blocks

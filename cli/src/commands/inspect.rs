@@ -198,15 +198,27 @@ fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), F
     let counts = |tensors: &[Vec<i32>]| -> Vec<usize> { tensors.iter().map(Vec::len).collect() };
     report.item(
         "inputs",
-        format!("{:?} integers", counts(&file.statement.inputs)),
+        format!(
+            "{:?} integers",
+            counts(&super::shown_values(&file.statement.inputs))
+        ),
     );
-    report.item("outputs", format!("{:?}", file.statement.outputs));
+    report.item(
+        "outputs",
+        format!("{:?}", super::shown_values(&file.statement.outputs)),
+    );
     report.item("tables", file.proof.opened.len().to_string());
     let digest = hex(&verifier::proof::statement_digest(&file.statement));
     report.item("statement", digest.as_str());
     report.line("not verified: `provenn verify --vk KEY PROOF` does that");
-    report.json("input_lengths", counts(&file.statement.inputs));
-    report.json("outputs", json!(file.statement.outputs));
+    report.json(
+        "input_lengths",
+        counts(&super::shown_values(&file.statement.inputs)),
+    );
+    report.json(
+        "outputs",
+        json!(super::shown_values(&file.statement.outputs)),
+    );
     report.json("statement_digest", digest);
     Ok(())
 }

@@ -20,7 +20,7 @@ use model::{FloatGraph, ImportOptions, QuantOptions, QuantReport, Sample};
 use prover::Prover;
 use serde_json::{Value, json};
 use tracing::info_span;
-use verifier::{BabyBearKeccak, Profile, codec};
+use verifier::{BabyBearKeccak, Privacy, Profile, codec};
 
 use crate::args::ModelOptions;
 use crate::error::{Code, Failure};
@@ -121,7 +121,7 @@ pub fn refuse_model_options(options: &ModelOptions) -> Result<(), Failure> {
 
 /// Sets a model up with the profile the options name, within the memory limit.
 pub fn set_up(path: &Path, model: Model, options: &ModelOptions) -> Result<Prover<P>, Failure> {
-    let layout = verifier::key::layout_of::<P>(&model.graph)
+    let layout = verifier::key::layout_of::<P>(&model.graph, &Profile::LATENCY, Privacy::Data)
         .map_err(|e| Failure::from(prover::SetupError::from(e)).in_file(path))?;
     let profile = choose_profile(&options.profile, &layout);
     let needed = prover::memory_estimate(&layout, &profile);
@@ -135,7 +135,7 @@ pub fn set_up(path: &Path, model: Model, options: &ModelOptions) -> Result<Prove
             .in_file(path)
             .hint("--profile throughput halves the memory; --max-memory raises the limit"));
     }
-    Prover::new(model, &profile).map_err(|e| Failure::from(e).in_file(path))
+    Prover::new(model, &profile, Privacy::Data).map_err(|e| Failure::from(e).in_file(path))
 }
 
 fn choose_profile(name: &str, layout: &Layout) -> Profile {
@@ -193,4 +193,10 @@ fn proc_kilobytes(file: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|l| l.strip_prefix(key))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// The values of tensors that are shown; none of the others.
+pub fn shown_values(tensors: &[air::statement::Disclosed]) -> Vec<Vec<i32>> {
+    let values = |d: &air::statement::Disclosed| d.values().unwrap_or_default().to_vec();
+    tensors.iter().map(values).collect()
 }

@@ -20,7 +20,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     let start = Instant::now();
     let evaluation = prover.evaluate(&inputs).map_err(|e| eval_bug(&e))?;
     let file = prover
-        .prove(&evaluation)
+        .prove(&evaluation, &air::statement::Policy::default())
         .map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
     let prove_ms = millis(start);
 
@@ -45,7 +45,8 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     let vk_path = write_vk(args, &proof_path, &key.key.to_bytes())?;
 
     let graph = &prover.model().graph;
-    let proved = model::accuracy::dequantise_outputs(graph, &file.statement.outputs);
+    let proved =
+        model::accuracy::dequantise_outputs(graph, &super::shown_values(&file.statement.outputs));
     let mut outputs = proved.clone();
     model::accuracy::apply_post_ops(graph, &mut outputs);
 

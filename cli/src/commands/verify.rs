@@ -42,7 +42,8 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     }
 
     let inputs = real_inputs(graph, &file.statement);
-    let proved = model::accuracy::dequantise_outputs(graph, &file.statement.outputs);
+    let proved =
+        model::accuracy::dequantise_outputs(graph, &super::shown_values(&file.statement.outputs));
     let mut outputs = proved.clone();
     model::accuracy::apply_post_ops(graph, &mut outputs);
     let mut report = Report::new("verify");
@@ -94,7 +95,8 @@ pub fn real_inputs(graph: &Graph, statement: &Statement) -> Vec<Vec<f64>> {
     graph
         .inputs
         .iter()
-        .zip(&statement.inputs)
+        .zip(super::shown_values(&statement.inputs))
+        .filter(|(_, values)| !values.is_empty())
         .map(|(id, values)| {
             let tensor = &graph.tensors[id.index()];
             let (features, positions) = (tensor.features as usize, tensor.positions as usize);
@@ -112,7 +114,7 @@ fn require_input(path: &Path, graph: &Graph, statement: &Statement) -> Result<()
     let sample = read_sample(path, &model::data::graph_inputs(graph))?;
     let integers = model::accuracy::quantise_inputs(graph, &sample)
         .map_err(|e| Failure::new(Code::Usage, e.to_string()).in_file(path))?;
-    if integers == statement.inputs {
+    if integers == super::shown_values(&statement.inputs) {
         return Ok(());
     }
     let message = "the proof is about another input";
@@ -134,7 +136,8 @@ fn require_output(path: &Path, graph: &Graph, statement: &Statement) -> Result<(
         })
         .collect();
     let given = DataFile::read(path)?.sample(&specs)?;
-    let proved = model::accuracy::dequantise_outputs(graph, &statement.outputs);
+    let proved =
+        model::accuracy::dequantise_outputs(graph, &super::shown_values(&statement.outputs));
     let mut last = proved.clone();
     model::accuracy::apply_post_ops(graph, &mut last);
     let unit = |i: usize| {
