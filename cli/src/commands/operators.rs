@@ -58,6 +58,7 @@ fn span(lanes: usize) -> String {
             lanes,
             limbs,
             blocks: Vec::new(),
+            boundary: Vec::new(),
         }
         .widths();
         let row = widths.main + DEGREE * (widths.projection + widths.lookup());

@@ -196,14 +196,16 @@ pub struct ActivationAir {
     /// Tensors in order, without gaps.
     pub blocks: Vec<TensorBlock>,
     /// Those among them that a statement may show.
-    boundary: Vec<Boundary>,
+    pub boundary: Vec<Boundary>,
 }
 
 /// An input or output of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Boundary {
-    tensor: usize,
-    is_input: bool,
+pub struct Boundary {
+    /// Index of the tensor.
+    pub tensor: usize,
+    /// Whether it is an input.
+    pub is_input: bool,
 }
 
 /// Fixed columns behind the engine's.
