@@ -57,7 +57,7 @@ def commit_columns(tables, b):
 def activation_rows(graph, table, functions):
     inputs, layers = len(graph.inputs), graph.layers
     reader = {l.input: i for i, l in enumerate(layers)}
-    names = "real keep function pow_shift acc_kind acc_tensor acc_count sum_kind sum_tensor"
+    names = "real unit keep function pow_shift acc_kind acc_tensor acc_count sum_kind sum_tensor"
     names += " sum_count layer index takes pow_first pow_step"
     limbs = table.limbs.rem + table.limbs.excess
     rows, above = [], None
@@ -66,26 +66,30 @@ def activation_rows(graph, table, functions):
         if below is not None:
             cells["acc_kind"] = 2 if below < inputs else 1
             cells["acc_tensor"] = below
-            cells["acc_count"] = 1
+            cells["acc_count"] = int(below >= inputs)
             if below in reader:
                 sums = (1, layers[reader[below]].output, P - 1)
             else:
-                sums = (3, below, 1)
+                sums = (3, below, 0)
             cells["sum_kind"], cells["sum_tensor"], cells["sum_count"] = sums
-        rows.append([cells.get(name, 0) for name in names.split()] + list(bits))
+        shown = [int(tensor == below) for tensor, _ in table.boundary]
+        rows.append([cells.get(name, 0) for name in names.split()] + list(bits) + shown)
 
     for t in table.tensors:
         shift, excess = shift_and_excess(graph, t)
         bits = limb_widths(shift, excess, table.limbs)
         function = 1 + functions.index(function_of(graph, t))
         features = graph.tensors[t].features
+        if t in reader:
+            # The unit row: the feature behind the last one, whose weights are the biases.
+            add(below=above, unit=1, layer=reader[t], index=features, takes=1)
         for f in range(features):
-            cells = dict(real=1, keep=int(f > 0), function=function, pow_shift=2**shift)
+            cells = dict(real=1, function=function, pow_shift=2**shift)
             if t in reader:
-                cells.update(layer=reader[t], index=f, takes=1)
+                add(bits, keep=1, layer=reader[t], index=f, takes=1, **cells)
             else:
-                cells.update(pow_first=int(f == 0), pow_step=int(f + 1 < features))
-            add(bits, above if f == 0 else None, **cells)
+                cells.update(keep=int(f > 0), pow_first=int(f == 0), pow_step=int(f + 1 < features))
+                add(bits, above if f == 0 else None, **cells)
         above = t
     add(below=above)
     return rows
@@ -94,7 +98,7 @@ def activation_rows(graph, table, functions):
 def weights_rows(table):
     for layer, (k, n) in enumerate(table.shapes):
         blocks = -(-n // table.lanes)
-        for index in range(k):
+        for index in range(k + 1):
             for j in range(blocks):
                 end = int(j + 1 == blocks)
                 yield [1 - end, end, layer, index]
@@ -145,26 +149,14 @@ def fixed_root(graph, tables, b):
 
 
 def weight_root(graph, tables, weights, b):
-    """The commitment W of integer weights: for each layer (values W[k][j] flat, biases)."""
-    matrices = []
-    for table in tables:
-        rows = []
-        if table.chip == "activation":
-            for t in table.tensors:
-                layer = t - len(graph.inputs)
-                if layer < 0:
-                    rows += [[0]] * graph.tensors[t].features
-                else:
-                    half = 2 ** graph.layers[layer].shift // 2
-                    rows += [[(bias + half) % P] for bias in weights[layer][1]]
-            rows.append([0])
-        elif table.chip == "weights":
-            for (k, n), (values, _) in zip(table.shapes, weights):
-                for i in range(k):
-                    cells = [0] * (-n % table.lanes) + [w % P for w in values[i * n : i * n + n]]
-                    rows += [cells[j : j + table.lanes] for j in range(0, len(cells), table.lanes)]
-        else:
-            continue
-        assert len(rows) == table.rows
-        matrices.append((table.log_height, rows))
-    return commit_columns(matrices, b)
+    """The commitment W of public weights: for each layer (values W[k][j] flat, biases)."""
+    table = next(t for t in tables if t.chip == "weights")
+    rows = []
+    for layer, (k, n), (values, biases) in zip(graph.layers, table.shapes, weights):
+        half = 2**layer.shift // 2
+        for i in range(k + 1):
+            group = values[i * n : i * n + n] if i < k else [bias + half for bias in biases]
+            cells = [0] * (-n % table.lanes) + [w % P for w in group]
+            rows += [cells[j : j + table.lanes] for j in range(0, len(cells), table.lanes)]
+    assert len(rows) == table.rows
+    return commit_columns([(table.log_height, rows)], b)

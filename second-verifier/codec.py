@@ -7,9 +7,11 @@ from field import MONTY_INVERSE, P, Ext
 from keccak import digest
 
 MAGIC = b"PROVENN\0"
-VERSION = 1
+VERSION = 2
 VERIFYING_KEY, PROOF, PROVING_KEY = 1, 2, 3
 MAX_KEY_BYTES = 2**24
+NONE, DATA, DATA_AND_WEIGHTS = range(3)
+PRIVATE, PUBLIC = range(2)
 
 
 class Reader:
@@ -121,23 +123,33 @@ def read_verifying_key(data):
     well_formed(len(data) <= MAX_KEY_BYTES, "the verifying key is too long")
     header_profile, payload = read_header(data, VERIFYING_KEY)
     r = Reader(payload)
-    profile = r.u8()
-    graph = read_graph(r)
-    key = Record(profile=profile, graph=graph, fixed=r.commitment(), weights=r.commitment())
+    profile, privacy = r.u8(), r.variant(3)
+    proofs = r.u32() if privacy == DATA_AND_WEIGHTS else 0
+    start = r.at
+    key = Record(
+        profile=profile, privacy=privacy, proofs=proofs, graph=read_graph(r),
+        fixed=r.commitment(), weights=r.commitment(),
+    )  # fmt: skip
     r.end()
     well_formed(profile == header_profile, "header and key name different profiles")
     key.digest = digest("provenn verifying key", payload)
-    key.model_digest = digest("provenn model", payload[1:])
+    key.model_digest = digest("provenn model", payload[start:])
     return key
+
+
+def read_statement(r):
+    """Inputs and outputs: for each tensor its values, or None if it is private."""
+
+    def disclosed():
+        return None if r.variant(2) == PRIVATE else r.list(r.i32)
+
+    return r.list(disclosed), r.list(disclosed)
 
 
 def read_proof(data, profile):
     header_profile, payload = read_header(data, PROOF)
     well_formed(header_profile == profile, "the proof is of another profile than the key")
     r = Reader(payload)
-
-    def ints():
-        return r.list(lambda: r.list(r.i32))
 
     def exts():
         return r.list(r.ext)
@@ -153,13 +165,15 @@ def read_proof(data, profile):
     def round_opening():
         return Record(siblings=r.list(exts), path=r.list(r.digest4))
 
+    key, (inputs, outputs) = r.take(32), read_statement(r)
     proof = Record(
-        key=r.take(32), inputs=ints(), outputs=ints(),
+        key=key, inputs=inputs, outputs=outputs,
         main=r.commitment(), projection=r.commitment(), lookup=r.commitment(),
         quotient=r.commitment(), terminals=exts(), lookup_pow=r.base(), ood_pow=r.base(),
-        opened=r.list(table_openings), batch_pow=r.base(), rounds=r.list(r.commitment),
-        round_pow=r.list(r.base), input_openings=r.list(input_opening),
-        round_openings=r.list(round_opening), final_poly=exts(), query_pow=r.base(),
+        opened=r.list(table_openings), mask=exts(), batch_pow=r.base(),
+        rounds=r.list(r.commitment), round_pow=r.list(r.base),
+        input_openings=r.list(input_opening), round_openings=r.list(round_opening),
+        final_poly=exts(), query_pow=r.base(),
     )  # fmt: skip
     r.end()
     return proof

@@ -8,8 +8,10 @@ ACCUMULATOR, INPUT, OUTPUT = 1, 2, 3
 
 
 class Challenges:
-    def __init__(self, sigma, rho, alpha, beta, tables):
+    def __init__(self, sigma, rho, alpha, beta, tables, shown):
         self.rho, self.alpha = rho, alpha
+        # Ids of the inputs and outputs whose claims are sent.
+        self.shown = shown
         self.beta = powers(beta, 5)
         lanes = max(t.lanes for t in tables)
         self.sigma_powers = powers(sigma, lanes + 1)
@@ -21,10 +23,12 @@ class Challenges:
 
 
 def check_buses(graph, inputs, outputs, terminals, ch):
-    """Terminals minus the verifier's own claims."""
+    """Terminals minus the verifier's own claims, on the tensors it is shown."""
     claims = []
     for kind, values, ids in ((INPUT, inputs, graph.inputs), (OUTPUT, outputs, graph.outputs)):
         for flat, tensor in zip(values, ids):
+            if flat is None:
+                continue
             n = graph.tensors[tensor].positions
             rows = [flat[i : i + n] for i in range(0, len(flat), n)]
             if kind == OUTPUT:
@@ -44,12 +48,18 @@ def check_buses(graph, inputs, outputs, terminals, ch):
 def activation(table, o, ch):
     """§9.1. Returns constraints and messages."""
     live, _first, step, _last = o.fixed[:4]
-    (real, keep, function, pow_shift, acc_kind, acc_tensor, acc_count, sum_kind, sum_tensor,
-     sum_count, layer, index, takes, pow_first, pow_step) = o.fixed[4:19]  # fmt: skip
-    bits, bias = o.fixed[19:], o.weight[0]
+    (real, unit, keep, function, pow_shift, acc_kind, acc_tensor, acc_count, sum_kind, sum_tensor,
+     sum_count, layer, index, takes, pow_first, pow_step) = o.fixed[4:20]  # fmt: skip
     h, v, s = recombine(o.projection)
     h_next, v_next, s_next = recombine(o.projection_next)
     limbs = table.limbs
+    count = limbs.rem + limbs.excess
+    bits, shown = o.fixed[20 : 20 + count], o.fixed[20 + count :]
+    for (tensor, is_input), column in zip(table.boundary, shown):
+        if tensor in ch.shown and is_input:
+            acc_count = acc_count + column
+        elif tensor in ch.shown:
+            sum_count = sum_count + column
     has_side = limbs.excess > 0
     width = 2 + has_side + limbs.rem + limbs.excess
 
@@ -61,8 +71,8 @@ def activation(table, o, ch):
         q, out, *cells = o.main[lane * width : (lane + 1) * width]
         side = cells.pop(0) if has_side else ZERO
         rem, exc = recompose(cells[: limbs.rem]), recompose(cells[limbs.rem :])
-        a = a + sigma * ((q + side * exc) * pow_shift + real * (rem - bias))
-        u = u + sigma * out
+        a = a + sigma * ((q + side * exc) * pow_shift + real * rem)
+        u = u + sigma * (real * out + unit)
         messages.append((ch.denominator(live, ACTIVATION, function, side, q, out), -real))
         for width_of_limb, limb in zip(bits, cells):
             messages.append((ch.denominator(live, RANGE, width_of_limb, limb), -real))
@@ -71,7 +81,7 @@ def activation(table, o, ch):
     messages.append((ch.denominator(live, CLAIM, sum_kind, sum_tensor, s), sum_count))
     constraints = [
         step * h_next - ch.rho * keep * h - a,
-        step * s_next - keep * s - real * u * v,
+        step * s_next - keep * s - u * v,
         pow_first * (v - ONE),
         pow_step * (v_next - ch.rho * v),
     ]
@@ -81,7 +91,7 @@ def activation(table, o, ch):
 def weights(table, o, ch):
     """§9.2."""
     live, first, step, _last, cont, end, layer, index = o.fixed
-    (h,), (h_next,) = recombine(o.projection), recombine(o.projection_next)
+    h, h_next = recombine(o.projection)[0], recombine(o.projection_next)[0]
     b = table.lanes
     form = total(ch.rho_powers[b - 1 - i] * w for i, w in enumerate(o.weight))
     constraints = [step * h_next - cont * ch.rho_powers[b] * (h + form), first * h]
@@ -94,7 +104,7 @@ def lookup(table, o, ch):
     live, entries, arity = o.fixed[0], o.fixed[4:], table.arity
     messages = [
         (ch.denominator(live, bus, *entries[lane * arity : (lane + 1) * arity]), count)
-        for lane, count in enumerate(o.main)
+        for lane, count in enumerate(o.main[: table.lanes])
     ]
     return [], messages
 
@@ -107,8 +117,10 @@ def check_constraints(table, o, terminal, ch, lam, zeta):
     assert len(constraints) == table.constraints and len(messages) == table.messages
     # LogUp (§10).
     _live, first, step, last = o.fixed[:4]
-    *pairs, acc = recombine(o.lookup)
-    acc_next = recombine(o.lookup_next)[-1]
+    *pairs, acc = recombine(o.lookup)[: table.lookup]
+    acc_next = recombine(o.lookup_next)[table.lookup - 1]
+    if table.hiding:
+        terminal = terminal - recombine(o.projection_next)[0]
     for i, f in enumerate(pairs):
         (d1, m1), (d2, m2) = messages[2 * i : 2 * i + 2]
         constraints.append(f * d1 * d2 - m1 * d2 - m2 * d1)
@@ -125,7 +137,8 @@ def check_constraints(table, o, terminal, ch, lam, zeta):
     folded = ZERO
     for c in constraints:
         folded = folded * lam + c
-    z = zeta ** (2**table.log_height)
-    q0, q1 = recombine(o.quotient)
-    holds = folded == (z - ONE) * (q0 + z * q1)
+    z, step, quotient = zeta ** (2**table.log_height), zeta**table.stride, ZERO
+    for chunk in reversed(recombine(o.quotient)):
+        quotient = quotient * step + chunk
+    holds = folded == (z - ONE) * quotient
     check(holds, f"the constraints of the {table.chip} table do not hold")

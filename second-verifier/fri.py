@@ -8,7 +8,7 @@ from transcript import BASE, EXT
 KINDS = ("fixed", "weight", "main", "projection", "lookup", "quotient")
 
 
-def what_is_opened(tables, opened, zeta):
+def what_is_opened(tables, opened, mask, zeta):
     """For each of the six commitments, for each matrix: (log height, [(point, values), …])."""
     commitments = []
     for kind in KINDS:
@@ -19,6 +19,9 @@ def what_is_opened(tables, opened, zeta):
                 points.append((zeta * OMEGA[table.log_height], getattr(o, kind + "_next")))
             if points[0][1]:
                 matrices.append((table.log_height, points))
+        if kind == "quotient" and mask:
+            tallest = max(table.log_height for table in tables)
+            matrices.append((tallest, [(zeta, mask)]))
         commitments.append(matrices)
     return commitments
 
@@ -36,7 +39,7 @@ def rounds_of(log_heights, profile):
 
 def check_opening(challenger, profile, tables, roots, proof, zeta):
     b = profile.log_blowup
-    commitments = what_is_opened(tables, proof.opened, zeta)
+    commitments = what_is_opened(tables, proof.opened, proof.mask, zeta)
     log_heights = sorted({t.log_height + b for t in tables}, reverse=True)
     top = log_heights[0]
     arities = rounds_of(log_heights, profile)

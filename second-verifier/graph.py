@@ -95,10 +95,14 @@ def _layer_is_sound(layer, output):
     )
 
 
-def check_statement(graph, inputs, outputs):
+def check_statement(graph, inputs, outputs, hiding):
+    """Of a tensor that is not shown, whose values are None, there is nothing to check."""
     for values, ids in ((inputs, graph.inputs), (outputs, graph.outputs)):
         check(len(values) == len(ids), "the statement has a wrong number of tensors")
         for tensor_values, i in zip(values, ids):
+            if tensor_values is None:
+                check(hiding, f"tensor {i} is not shown, but the key's proofs hide nothing")
+                continue
             t = graph.tensors[i]
             count = t.features * t.positions
             check(len(tensor_values) == count, f"tensor {i} has a wrong number of values")
@@ -107,10 +111,19 @@ def check_statement(graph, inputs, outputs):
             check(within, f"a value of tensor {i} is outside its range")
 
 
+def shown_tensors(graph, inputs, outputs):
+    """Ids of the tensors the statement shows."""
+    pairs = zip(graph.inputs + graph.outputs, inputs + outputs)
+    return {i for i, values in pairs if values is not None}
+
+
 def statement_digest(inputs, outputs):
     canonical = b""
     for tensors in (inputs, outputs):
         canonical += struct.pack("<I", len(tensors))
         for values in tensors:
-            canonical += struct.pack(f"<I{len(values)}i", len(values), *values)
+            if values is None:
+                canonical += struct.pack("<I", 0)
+            else:
+                canonical += struct.pack(f"<II{len(values)}i", 1, len(values), *values)
     return digest("provenn statement", canonical)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace as Record
 
+from codec import DATA_AND_WEIGHTS, NONE
 from errors import well_formed
 from field import DEGREE, P
 from graph import length
@@ -9,6 +10,8 @@ from graph import length
 MIN_LOG_HEIGHT, MAX_LOG_HEIGHT = 6, 22
 MAX_LOG_ENTRIES = 20
 MAX_POSITIONS = 64
+MAX_PROOFS = 2**16
+LEAF_COLUMNS = 9
 IDENTITY, RELU, SIGMOID, TANH = range(4)
 
 # The cost model.
@@ -35,27 +38,56 @@ def table_cost(rows, committed, opened):
     )
 
 
-def lookup_cost(entries, arity, lanes):
+def lookup_cost(entries, arity, lanes, hiding):
     committed = lanes + DEGREE * lookup_width(lanes)
-    return table_cost(ceil_div(entries, lanes), committed, lanes * arity)
+    return table_cost(ceil_div(entries, lanes) + mask_rows(hiding), committed, lanes * arity)
+
+
+def hiding_of(privacy, proofs, parameters):
+    """What the tables of a key must hide (§8); None if nothing."""
+    if privacy == NONE:
+        return None
+    well_formed(
+        privacy != DATA_AND_WEIGHTS or 1 <= proofs <= MAX_PROOFS,
+        f"a key for {proofs} proofs of private weights",
+    )
+    # One opening of the weights is kept for the proof that a new commitment holds the same ones.
+    openings = proofs + 1 if privacy == DATA_AND_WEIGHTS else 0
+    return Record(queries=parameters.queries, weight_openings=openings)
+
+
+def mask_rows(hiding, weights=False, blank=False):
+    """Rows below the live ones: the uniform and the blank band together."""
+    if hiding is None:
+        return 0
+    current = hiding.queries + DEGREE
+    uniform = 2 * current + 2
+    if weights and hiding.weight_openings:
+        uniform = max(uniform, hiding.weight_openings * current + 1)
+    return uniform + (hiding.queries + 2 * DEGREE + 1 if blank else 0)
 
 
 # Python's `min` returns the first of equals: the smallest argument of least cost.
 
 
-def choose_table_lanes(entries, arity):
-    return min(range(1, 33), key=lambda lanes: lookup_cost(entries, arity, lanes))
+def choose_table_lanes(entries, arity, hiding):
+    return min(range(1, 33), key=lambda lanes: lookup_cost(entries, arity, lanes, hiding))
 
 
-def choose_weight_lanes(shapes):
+def weight_rows(shapes, lanes):
+    return sum((k + 1) * ceil_div(n, lanes) for k, n in shapes)
+
+
+def choose_weight_lanes(shapes, hiding):
     weights = sum(k * n for k, n in shapes)
+    fewest = LEAF_COLUMNS if hiding and hiding.weight_openings else 1
 
     def cost(lanes):
-        rows = sum(k * ceil_div(n, lanes) for k, n in shapes)
+        rows = weight_rows(shapes, lanes) + mask_rows(hiding, weights=True)
         over_budget = 100 * 2 * DEGREE * 2 ** log_height(rows) > AUX_PER_WEIGHT * weights
         return over_budget, table_cost(rows, 2 * DEGREE, lanes)
 
-    return min(range(1, 257), key=cost)
+    return min(range(fewest, 257), key=cost)
 
 
 def limb_width(bits, i, limb_bits):
@@ -68,11 +100,17 @@ def limb_widths(shift, excess_bits, limbs):
     return rem + [limb_width(excess_bits, i, limbs.bits) for i in range(limbs.excess)]
 
 
-def choose_limbs(graph, positions):
+def activation_rows(graph, positions):
+    """One for each feature, one for each layer (its input's unit row), one below all tensors."""
+    layers = sum(graph.tensors[l.output].positions == positions for l in graph.layers)
+    return sum(t.features for t in graph.tensors if t.positions == positions) + layers + 1
+
+
+def choose_limbs(graph, positions, hiding):
     layers = [l for l in graph.layers if graph.tensors[l.output].positions == positions]
     shift = max((l.shift for l in layers), default=0)
     excess = max((l.excess_bits for l in layers), default=0)
-    rows = 1 + sum(t.features for t in graph.tensors if t.positions == positions)
+    rows = activation_rows(graph, positions) + mask_rows(hiding, blank=True)
 
     def candidate(bits):
         return Record(bits=bits, rem=ceil_div(shift, bits), excess=ceil_div(excess, bits))
@@ -84,7 +122,9 @@ def choose_limbs(graph, positions):
         cells = positions * (2 + (limbs.excess > 0) + count)
         messages = positions * (1 + count) + 3
         activation = table_cost(rows, cells + DEGREE * (3 + lookup_width(messages)), 20)
-        return activation + lookup_cost(entries, 2, choose_table_lanes(entries, 2))
+        return activation + lookup_cost(
+            entries, 2, choose_table_lanes(entries, 2, hiding), hiding
+        )
 
     return min((candidate(bits) for bits in range(1, 17)), key=cost)
 
@@ -108,7 +148,7 @@ def shift_and_excess(graph, tensor):
     return layer.shift, layer.excess_bits
 
 
-def lay_out(graph):
+def lay_out(graph, hiding):
     """The tables in order. Columns are counted, extension columns as one."""
     for i, t in enumerate(graph.tensors):
         well_formed(t.positions <= MAX_POSITIONS, f"tensor {i} has too many positions")
@@ -119,24 +159,27 @@ def lay_out(graph):
 
     tables, widths = [], set()
     for positions in sorted({t.positions for t in graph.tensors}):
-        limbs = choose_limbs(graph, positions)
+        limbs = choose_limbs(graph, positions, hiding)
         count = limbs.rem + limbs.excess
         tensors = [i for i, t in enumerate(graph.tensors) if t.positions == positions]
         for i in tensors:
             widths.update(limb_widths(*shift_and_excess(graph, i), limbs))
+        # Inputs and outputs, which a statement may show: (tensor, whether it is an input).
+        boundary = [(i, i in graph.inputs) for i in tensors if i in graph.inputs + graph.outputs]
         tables.append(Record(
-            chip="activation", lanes=positions, limbs=limbs, tensors=tensors,
-            rows=1 + sum(graph.tensors[i].features for i in tensors),
-            fixed=19 + count, weight=1, main=positions * (2 + (limbs.excess > 0) + count),
-            projection=3, constraints=4, messages=positions * (1 + count) + 3,
+            chip="activation", lanes=positions, limbs=limbs, tensors=tensors, boundary=boundary,
+            rows=activation_rows(graph, positions), mask_rows=mask_rows(hiding, blank=True),
+            fixed=20 + count + len(boundary), weight=0,
+            main=positions * (2 + (limbs.excess > 0) + count), projection=3,
+            constraints=4, messages=positions * (1 + count) + 3,
         ))  # fmt: skip
 
     features = [t.features for t in graph.tensors]
     shapes = [(features[l.input], features[l.output]) for l in graph.layers]
-    lanes = choose_weight_lanes(shapes)
+    lanes = choose_weight_lanes(shapes, hiding)
     tables.append(Record(
         chip="weights", lanes=lanes, shapes=shapes,
-        rows=sum(k * ceil_div(n, lanes) for k, n in shapes),
+        rows=weight_rows(shapes, lanes), mask_rows=mask_rows(hiding, weights=True),
         fixed=8, weight=lanes, main=0, projection=1, constraints=2, messages=1,
     ))  # fmt: skip
 
@@ -146,20 +189,38 @@ def lay_out(graph):
     ):
         if entries == 0:
             continue
-        lanes = choose_table_lanes(entries, arity)
+        lanes = choose_table_lanes(entries, arity, hiding)
         tables.append(Record(
             chip=chip, lanes=lanes, arity=arity, content=content, entries=entries,
-            rows=ceil_div(entries, lanes), fixed=4 + lanes * arity, weight=0, main=lanes,
-            projection=0, constraints=0, messages=lanes,
+            rows=ceil_div(entries, lanes), mask_rows=mask_rows(hiding),
+            fixed=4 + lanes * arity, weight=0, main=lanes, projection=0,
+            constraints=0, messages=lanes,
         ))  # fmt: skip
 
     for table in tables:
         few = getattr(table, "entries", 0) <= 2**MAX_LOG_ENTRIES
         well_formed(few, f"the {table.chip} table has too many entries")
         well_formed(table.rows > 0, f"the {table.chip} table has no rows")
-        table.log_height = log_height(table.rows)
+        table.log_height = log_height(table.rows + table.mask_rows)
         table.lookup = lookup_width(table.messages)
+        commit_widths(table, hiding)
         well_formed(table.log_height <= MAX_LOG_HEIGHT, f"the {table.chip} table is too tall")
     messages = sum(t.messages * 2**t.log_height for t in tables)
     well_formed(messages < P, "the tables have too many messages")
     return tables
+
+
+def commit_widths(table, hiding):
+    """Columns as they are committed, quotient chunks, and the distance of the chunks."""
+    table.hiding = hiding is not None
+    table.committed_main = table.main
+    table.committed_projection, table.committed_lookup = table.projection, table.lookup
+    table.chunks, table.stride = 2, 2**table.log_height
+    if hiding:
+        extensions = ceil_div(LEAF_COLUMNS, DEGREE)
+        if table.main:
+            table.committed_main = max(table.main, LEAF_COLUMNS)
+        table.committed_projection = max(table.projection, extensions)
+        table.committed_lookup = max(table.lookup, extensions)
+        table.chunks = 3
+        table.stride -= hiding.queries + DEGREE + 1

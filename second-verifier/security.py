@@ -35,14 +35,18 @@ def security_rounds(graph, tables, profile):
     messages += sum(t.messages * 2**t.log_height for t in tables)
     constraints = sum(t.constraints + t.messages // 2 + 3 for t in tables)
     opened = sum(
-        t.fixed + t.weight + t.main + DEGREE * (2 * t.projection + 2 * t.lookup + 2)
+        t.fixed + t.weight + t.committed_main
+        + DEGREE * (2 * t.committed_projection + 2 * t.committed_lookup + t.chunks)
         for t in tables
-    )
+    )  # fmt: skip
+    if any(t.hiding for t in tables):
+        opened += DEGREE
+    chunks = max(t.chunks for t in tables)
     return {
         "projection": log_q - log2(projection),
         "lookup": log_q - log2(messages) - log2(7) + profile.lookup_pow,
         "constraints": log_q - log2(constraints),
-        "out of domain": log_q - log2(max(3 * (k + 1) + k - 1, 3 * k + 1)) + profile.ood_pow,
+        "out of domain": log_q - log2(max(3 * (k + 1) + k - 1, (chunks + 1) * k + 1)) + profile.ood_pow,
         "batching": log_q - log2(n + 1) - log2(opened - 1) + profile.batch_pow,
         "folding": log_q - log2(n + 1) - profile.max_log_arity + profile.fold_pow,
         "queries": -profile.queries * log2((1 + (k0 + 2) / n0) / 2) + profile.query_pow,

@@ -2,6 +2,7 @@
 
 import struct
 
+from codec import VERSION
 from errors import check
 from field import MONTY, P, Ext
 from keccak import digest, keccak256
@@ -86,7 +87,7 @@ class Challenger:
 def begin(profile_number, key_digest, statement):
     """Step *begin* (§11)."""
     c = Challenger()
-    c.observe_bytes(digest("provenn protocol", b"babybear-keccak" + struct.pack("<H", 1)))
+    c.observe_bytes(digest("provenn protocol", b"babybear-keccak" + struct.pack("<H", VERSION)))
     c.observe_bytes(bytes([profile_number]))
     c.observe_bytes(key_digest)
     c.observe_bytes(statement)

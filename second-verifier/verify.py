@@ -12,8 +12,8 @@ from codec import read_proof, read_verifying_key
 from constraints import Challenges, check_buses, check_constraints
 from errors import Malformed, Rejected, check, well_formed
 from fri import check_opening
-from graph import check_graph, check_statement, statement_digest
-from layout import lay_out
+from graph import check_graph, check_statement, shown_tensors, statement_digest
+from layout import hiding_of, lay_out
 from security import PROFILES, check_security
 from transcript import begin
 
@@ -23,8 +23,9 @@ def load_key(data, audit=False):
     key = read_verifying_key(data)
     well_formed(key.profile in PROFILES, f"unknown profile {key.profile}")
     check_graph(key.graph)
-    key.tables = lay_out(key.graph)
     key.parameters = PROFILES[key.profile]
+    key.hiding = hiding_of(key.privacy, key.proofs, key.parameters)
+    key.tables = lay_out(key.graph, key.hiding)
     key.bits, key.weakest = check_security(key.graph, key.tables, key.parameters)
     if audit:
         root = fixed_root(key.graph, key.tables, key.parameters.log_blowup)
@@ -32,26 +33,29 @@ def load_key(data, audit=False):
     return key
 
 
-def check_shapes(tables, proof):
+def check_shapes(tables, hiding, proof):
     well_formed(len(proof.terminals) == len(tables), "wrong number of terminals")
     well_formed(len(proof.opened) == len(tables), "wrong number of opened tables")
     for t, o in zip(tables, proof.opened):
         expected = {
-            "fixed": t.fixed, "weight": t.weight, "main": t.main,
-            "projection": 5 * t.projection, "projection_next": 5 * t.projection,
-            "lookup": 5 * t.lookup, "lookup_next": 5 * t.lookup, "quotient": 10,
+            "fixed": t.fixed, "weight": t.weight, "main": t.committed_main,
+            "projection": 5 * t.committed_projection,
+            "projection_next": 5 * t.committed_projection,
+            "lookup": 5 * t.committed_lookup, "lookup_next": 5 * t.committed_lookup,
+            "quotient": 5 * t.chunks,
         }  # fmt: skip
         found = {name: len(values) for name, values in vars(o).items()}
         well_formed(found == expected, f"the openings of the {t.chip} table have a wrong shape")
+    well_formed(len(proof.mask) == (5 if hiding else 0), "the mask has a wrong length")
 
 
 def verify(key, data):
-    """Steps 4 to 12 of §15. Returns the digest of the statement and the outputs."""
+    """Steps 4 to 12 of §15. Returns the digest of the statement, its inputs and outputs."""
     proof = read_proof(data, key.profile)
     check(proof.key == key.digest, f"the proof was made for the key {proof.key.hex()}")
-    check_statement(key.graph, proof.inputs, proof.outputs)
+    check_statement(key.graph, proof.inputs, proof.outputs, key.hiding is not None)
     statement = statement_digest(proof.inputs, proof.outputs)
-    check_shapes(key.tables, proof)
+    check_shapes(key.tables, key.hiding, proof)
 
     c = begin(key.profile, key.digest, statement)
     c.observe_root(proof.main)
@@ -67,13 +71,14 @@ def verify(key, data):
     c.check_pow(key.parameters.ood_pow, proof.ood_pow, "the out-of-domain point")
     zeta = c.draw()
 
-    challenges = Challenges(sigma, rho, alpha, beta, key.tables)
+    shown = shown_tensors(key.graph, proof.inputs, proof.outputs)
+    challenges = Challenges(sigma, rho, alpha, beta, key.tables, shown)
     check_buses(key.graph, proof.inputs, proof.outputs, proof.terminals, challenges)
     for table, opened, terminal in zip(key.tables, proof.opened, proof.terminals):
         check_constraints(table, opened, terminal, challenges, lam, zeta)
     roots = [key.fixed, key.weights, proof.main, proof.projection, proof.lookup, proof.quotient]
     check_opening(c, key.parameters, key.tables, roots, proof, zeta)
-    return statement, proof.outputs
+    return statement, proof.inputs, proof.outputs
 
 
 def main():
@@ -92,7 +97,7 @@ def main():
         return 2
     try:
         key = load_key(vk, args.audit)
-        statement, outputs = verify(key, data)
+        statement, inputs, outputs = verify(key, data)
     except Malformed as error:
         print(f"malformed: {error}", file=sys.stderr)
         return 4
@@ -103,8 +108,15 @@ def main():
     print(f"model      {key.model_digest.hex()}")
     print(f"key        {key.digest.hex()}")
     print(f"statement  {statement.hex()}")
-    for tensor, values in zip(key.graph.outputs, outputs):
-        print(f"output     {key.graph.tensors[tensor].name} = {values} (integers)")
+    sides = (("input", key.graph.inputs, inputs), ("output", key.graph.outputs, outputs))
+    for side, ids, tensors in sides:
+        for i, values in zip(ids, tensors):
+            if values is None:
+                print(f"{side:10} {key.graph.tensors[i].name} is private, in range")
+            elif side == "output":
+                print(f"{side:10} {key.graph.tensors[i].name} = {values} (integers)")
+            else:
+                print(f"{side:10} {key.graph.tensors[i].name}: {len(values)} values shown")
     name = key.parameters.name
     print(f"security   {int(key.bits)} bits proven ({name}; weakest round: {key.weakest})")
     print(f"fixed      {'rebuilt from the graph' if args.audit else 'taken from the key'}")
