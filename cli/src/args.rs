@@ -95,12 +95,25 @@ pub struct ModelOptions {
     /// Security profile: auto, latency, compact, throughput or p128
     #[arg(long, value_name = "P", default_value = "auto", value_parser = parse_profile)]
     pub profile: String,
+    /// Faster keys without zero-knowledge: input and output must be public, nothing else is promised
+    /// to stay hidden
+    #[arg(long)]
+    pub no_zk: bool,
     /// Shape of an input with open dimensions, e.g. `x=1x784`
     #[arg(long, value_name = "NAME=SHAPE", value_parser = parse_shape)]
     pub shape: Vec<(String, Vec<usize>)>,
     /// Refuse to use more memory than this, e.g. `4G` (default: what the machine has)
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_memory: Option<u64>,
+}
+
+/// Whether a proof shows a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Visible {
+    /// Its values are in the proof file
+    Public,
+    /// Nobody learns more than its shape and range
+    Private,
 }
 
 /// Arguments of `setup`.
@@ -126,13 +139,20 @@ pub struct SetupArgs {
 Examples:
   provenn prove model.onnx --input x.json
   provenn prove keys/model.pk --input x.npy -o x.proof
-  provenn prove keys/model.pk --input x.json --json")]
+  provenn prove keys/model.pk --input x.json --input-visibility public
+  provenn prove keys/model.pk --input x.json --output-visibility private --json")]
 pub struct ProveArgs {
     /// A proving key, or an ONNX model to set up on the fly
     pub model: PathBuf,
     /// The input: .json, .npy, .npz or .pb
     #[arg(short, long, value_name = "DATA")]
     pub input: PathBuf,
+    /// Whether the proof shows the input
+    #[arg(long, value_name = "V", value_enum, default_value_t = Visible::Private)]
+    pub input_visibility: Visible,
+    /// Whether the proof shows the output
+    #[arg(long, value_name = "V", value_enum, default_value_t = Visible::Public)]
+    pub output_visibility: Visible,
     /// Where the proof goes (default: the model's name with `.proof`)
     #[arg(short, long, value_name = "PROOF")]
     pub output: Option<PathBuf>,

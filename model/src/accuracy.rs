@@ -136,6 +136,10 @@ pub fn quantise_inputs(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<i32
 /// [`apply_post_ops`]). One entry of `outputs` for each of the graph's outputs.
 pub fn dequantise_outputs(graph: &Graph, outputs: &[Vec<i32>]) -> Vec<Vec<f64>> {
     let one = |(id, data): (&TensorId, &Vec<i32>)| {
+        // A hidden output has no values.
+        if data.is_empty() {
+            return Vec::new();
+        }
         let tensor = &graph.tensors[id.index()];
         let (features, positions) = (tensor.features as usize, tensor.positions as usize);
         (0..positions * features)

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use air::graph::{Encoding, Graph};
 use air::layout::Layout;
+use air::statement::Disclosed;
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
 use verifier::security::Security;
-use verifier::{Prepared, Profile, ProofFile};
+use verifier::{Prepared, Privacy, Profile, ProofFile};
 
 use super::{DEGREE, MAX_FILE, P, quantise, set_up, setup, verify};
 use crate::args::InspectArgs;
 use crate::error::Failure;
 use crate::files;
-use crate::report::{Report, hex, size};
+use crate::report::{Report, hex, preview, size};
 
 pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
     let bytes = files::read(&args.file, MAX_FILE)?;
@@ -61,6 +62,15 @@ fn prepared(report: &mut Report, key: &Prepared<P>) {
     report.json("model_digest", hex(&key.model_digest()));
     report.json("vk_digest", hex(&key.digest));
     profile(report, &key.profile);
+    let privacy = match key.key.privacy {
+        Privacy::None => "none: proofs are succinct, not zero-knowledge".to_owned(),
+        Privacy::Data => "zero-knowledge; weights are public".to_owned(),
+        Privacy::DataAndWeights { proofs } => {
+            format!("zero-knowledge, weights hidden for {proofs} proofs")
+        }
+    };
+    report.item("privacy", &privacy);
+    report.json("privacy", privacy);
     let memory = prover::memory_estimate(&key.layout, &key.profile);
     report.item("memory", format!("about {} to prove", size(memory)));
     report.json("memory_estimate_bytes", memory);
@@ -185,6 +195,17 @@ fn security(report: &mut Report, security: &Security) {
     report.json("security_bits", security.bits() as u32);
 }
 
+/// What a statement says of a tensor.
+fn said(disclosed: &Disclosed) -> String {
+    match disclosed {
+        Disclosed::Private => "private".into(),
+        Disclosed::Public(values) => {
+            let values: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
+            format!("public, integers {}", preview(&values))
+        }
+    }
+}
+
 fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), Failure> {
     report.json("kind", "proof");
     // Without its key a proof can be read but not bounded by it; the file's own size is the bound.
@@ -195,30 +216,19 @@ fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), F
     if let Some(known) = Profile::by_id(id) {
         profile(report, &known);
     }
-    let counts = |tensors: &[Vec<i32>]| -> Vec<usize> { tensors.iter().map(Vec::len).collect() };
-    report.item(
-        "inputs",
-        format!(
-            "{:?} integers",
-            counts(&super::shown_values(&file.statement.inputs))
-        ),
-    );
-    report.item(
-        "outputs",
-        format!("{:?}", super::shown_values(&file.statement.outputs)),
-    );
+    for (name, tensors) in [
+        ("inputs", &file.statement.inputs),
+        ("outputs", &file.statement.outputs),
+    ] {
+        let said: Vec<String> = tensors.iter().map(said).collect();
+        report.item(name, said.join("; "));
+        let values = tensors.iter().map(|d| json!(d.values()));
+        report.json(name, values.collect::<Vec<Value>>());
+    }
     report.item("tables", file.proof.opened.len().to_string());
     let digest = hex(&verifier::proof::statement_digest(&file.statement));
     report.item("statement", digest.as_str());
     report.line("not verified: `provenn verify --vk KEY PROOF` does that");
-    report.json(
-        "input_lengths",
-        counts(&super::shown_values(&file.statement.inputs)),
-    );
-    report.json(
-        "outputs",
-        json!(super::shown_values(&file.statement.outputs)),
-    );
     report.json("statement_digest", digest);
     Ok(())
 }

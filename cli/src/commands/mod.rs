@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use air::graph::Model;
 use air::layout::Layout;
+use air::statement::{Disclosed, Statement};
 use model::data::{DataFile, InputSpec};
 use model::{FloatGraph, ImportOptions, QuantOptions, QuantReport, Sample};
 use prover::Prover;
@@ -24,6 +25,7 @@ use verifier::{BabyBearKeccak, Privacy, Profile, codec};
 
 use crate::args::ModelOptions;
 use crate::error::{Code, Failure};
+use crate::report::Report;
 use crate::{files, progress};
 
 /// The protocol of every profile.
@@ -112,18 +114,24 @@ pub fn load_prover(path: &Path, options: &ModelOptions) -> Result<(Prover<P>, f6
 
 /// A key was quantised when it was made; options that would do it again must not be ignored.
 pub fn refuse_model_options(options: &ModelOptions) -> Result<(), Failure> {
-    if options.calibrate.is_none() && options.shape.is_empty() {
+    if options.calibrate.is_none() && options.shape.is_empty() && !options.no_zk {
         return Ok(());
     }
-    let message = "--calibrate and --shape are for ONNX models; a key is quantised already";
+    let message = "--calibrate, --shape and --no-zk are for ONNX models; a key is set up already";
     Err(Failure::new(Code::Usage, message))
 }
 
 /// Sets a model up with the profile the options name, within the memory limit.
 pub fn set_up(path: &Path, model: Model, options: &ModelOptions) -> Result<Prover<P>, Failure> {
-    let layout = verifier::key::layout_of::<P>(&model.graph, &Profile::LATENCY, Privacy::Data)
+    let privacy = match options.no_zk {
+        true => Privacy::None,
+        false => Privacy::Data,
+    };
+    let layout = verifier::key::layout_of::<P>(&model.graph, &Profile::LATENCY, privacy)
         .map_err(|e| Failure::from(prover::SetupError::from(e)).in_file(path))?;
     let profile = choose_profile(&options.profile, &layout);
+    let layout = verifier::key::layout_of::<P>(&model.graph, &profile, privacy)
+        .map_err(|e| Failure::from(prover::SetupError::from(e)).in_file(path))?;
     let needed = prover::memory_estimate(&layout, &profile);
     let limit = options.max_memory.or_else(total_memory).unwrap_or(u64::MAX);
     if needed > limit {
@@ -135,7 +143,7 @@ pub fn set_up(path: &Path, model: Model, options: &ModelOptions) -> Result<Prove
             .in_file(path)
             .hint("--profile throughput halves the memory; --max-memory raises the limit"));
     }
-    Prover::new(model, &profile, Privacy::Data).map_err(|e| Failure::from(e).in_file(path))
+    Prover::new(model, &profile, privacy).map_err(|e| Failure::from(e).in_file(path))
 }
 
 fn choose_profile(name: &str, layout: &Layout) -> Profile {
@@ -196,7 +204,38 @@ fn proc_kilobytes(file: &str, key: &str) -> Option<u64> {
 }
 
 /// The values of tensors that are shown; none of the others.
-pub fn shown_values(tensors: &[air::statement::Disclosed]) -> Vec<Vec<i32>> {
-    let values = |d: &air::statement::Disclosed| d.values().unwrap_or_default().to_vec();
+pub fn shown_values(tensors: &[Disclosed]) -> Vec<Vec<i32>> {
+    let values = |d: &Disclosed| d.values().unwrap_or_default().to_vec();
     tensors.iter().map(values).collect()
+}
+
+/// Says in one line, and in JSON, what whoever has the proof learns.
+pub fn disclosure(report: &mut Report, statement: &Statement, privacy: Privacy) {
+    let shows = |tensors: &[Disclosed]| tensors.iter().all(|d| d.values().is_some());
+    let (input, output) = (shows(&statement.inputs), shows(&statement.outputs));
+    let weights = !matches!(privacy, Privacy::DataAndWeights { .. });
+    let parts = [("input", input), ("output", output), ("weights", weights)];
+    let list = |wanted: bool| {
+        let names: Vec<&str> = (parts.iter().filter(|p| p.1 == wanted))
+            .map(|p| p.0)
+            .collect();
+        names.join(", ")
+    };
+    let zero_knowledge = privacy != Privacy::None;
+    let line = match (zero_knowledge, list(false)) {
+        (false, _) => {
+            "none: succinct, not zero-knowledge; input, output and weights are public".into()
+        }
+        (true, hidden) if hidden.is_empty() => {
+            format!("{} public; everything between hidden", list(true))
+        }
+        (true, hidden) => format!("{hidden} hidden (zero-knowledge); {} public", list(true)),
+    };
+    report.item("privacy", line);
+    let word = |public: bool| if public { "public" } else { "private" };
+    report.json(
+        "visibility",
+        json!({"input": word(input), "output": word(output), "weights": word(weights)}),
+    );
+    report.json("zero_knowledge", zero_knowledge);
 }

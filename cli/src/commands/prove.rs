@@ -3,25 +3,34 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use air::statement::{Policy, Visibility};
+use prover::ProveError;
 use tracing::info_span;
 use verifier::codec::{self, CodecError};
 use verifier::{ProofFile, verify_file};
 
-use super::{P, eval_bug, load_prover, millis, peak_rss, read_input, tensors_json};
-use crate::args::ProveArgs;
+use super::{P, disclosure, eval_bug, load_prover, millis, peak_rss, read_input, tensors_json};
+use crate::args::{ProveArgs, Visible};
 use crate::error::{Code, Failure};
 use crate::report::{Report, hex, preview, size};
 use crate::{files, progress};
 
 pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
+    let policy = Policy {
+        inputs: visibility(args.input_visibility),
+        outputs: visibility(args.output_visibility),
+    };
     let (prover, setup_ms) = load_prover(&args.model, &args.options)?;
     let (_, inputs) = read_input(&args.input, prover.model())?;
 
     let start = Instant::now();
     let evaluation = prover.evaluate(&inputs).map_err(|e| eval_bug(&e))?;
-    let file = prover
-        .prove(&evaluation, &air::statement::Policy::default())
-        .map_err(|e| Failure::new(Code::Bug, e.to_string()))?;
+    let file = prover.prove(&evaluation, &policy).map_err(|e| match e {
+        ProveError::NotHiding => Failure::new(Code::Usage, e.to_string())
+            .in_file(&args.model)
+            .hint("--input-visibility public shows the input"),
+        _ => Failure::new(Code::Bug, e.to_string()),
+    })?;
     let prove_ms = millis(start);
 
     let key = prover.verifying_key();
@@ -45,8 +54,11 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     let vk_path = write_vk(args, &proof_path, &key.key.to_bytes())?;
 
     let graph = &prover.model().graph;
-    let proved =
-        model::accuracy::dequantise_outputs(graph, &super::shown_values(&file.statement.outputs));
+    // Whoever proves sees the output, shown or not.
+    let outputs: Vec<_> = (graph.outputs.iter())
+        .map(|id| evaluation.tensors[id.index()].clone())
+        .collect();
+    let proved = model::accuracy::dequantise_outputs(graph, &outputs);
     let mut outputs = proved.clone();
     model::accuracy::apply_post_ops(graph, &mut outputs);
 
@@ -60,6 +72,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     report.item("model", hex(&verified.model));
     report.item("statement", hex(&verified.statement));
     report.item("security", key.security.summary());
+    disclosure(&mut report, &file.statement, key.key.privacy);
     report.item(
         "proof",
         format!("{} ({})", proof_path.display(), size(bytes.len() as u64)),
@@ -92,7 +105,6 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     report.json("proof_bytes", bytes.len());
     report.json("committed_cells", prover.committed_cells());
     report.json("peak_rss_bytes", peak_rss());
-    report.json("zero_knowledge", false);
     Ok(report)
 }
 
@@ -106,4 +118,11 @@ fn write_vk(args: &ProveArgs, proof: &Path, vk: &[u8]) -> Result<Option<PathBuf>
     files::write(&path, vk)?;
     progress::note(&format!("note: wrote the verifying key {}", path.display()));
     Ok(Some(path))
+}
+
+const fn visibility(visible: Visible) -> Visibility {
+    match visible {
+        Visible::Public => Visibility::Public,
+        Visible::Private => Visibility::Private,
+    }
 }

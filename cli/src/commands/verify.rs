@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use air::graph::Graph;
-use air::statement::Statement;
+use air::statement::{Disclosed, Statement};
 use model::data::{DataFile, InputSpec};
 use verifier::key::MAX_KEY_BYTES;
 use verifier::proof::max_proof_bytes;
 use verifier::{Prepared, ProofFile, VerifyingKey, verify_file};
 
-use super::{P, millis, read_sample, tensors_json};
+use super::{P, disclosure, millis, read_sample, tensors_json};
 use crate::args::VerifyArgs;
 use crate::error::{Code, Failure};
 use crate::files;
@@ -47,13 +47,22 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     let mut outputs = proved.clone();
     model::accuracy::apply_post_ops(graph, &mut outputs);
     let mut report = Report::new("verify");
-    report.line("accepted: the quantised model gives this output for this input");
+    let (input, output) = (says(&file.statement.inputs), says(&file.statement.outputs));
+    report.line(format!(
+        "accepted: the quantised model gives {output} output for {input} input"
+    ));
     report.item("model", hex(&verified.model));
     for (id, values) in graph.inputs.iter().zip(&inputs) {
+        if values.is_empty() {
+            continue;
+        }
         let name = &graph.tensors[id.index()].name;
         report.item("input", format!("{name} = {}", preview(values)));
     }
     for ((id, values), post) in graph.outputs.iter().zip(&proved).zip(&graph.post) {
+        if values.is_empty() {
+            continue;
+        }
         let name = &graph.tensors[id.index()].name;
         let before = post
             .first()
@@ -62,7 +71,7 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     }
     report.item("statement", hex(&verified.statement));
     report.item("security", key.security.summary());
-    report.item("privacy", "none: input, output and weights are not hidden");
+    disclosure(&mut report, &file.statement, key.key.privacy);
     report.item("time", format!("{verify_ms:.1} ms"));
 
     report.json("accepted", true);
@@ -76,7 +85,6 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     report.json("security_bits", verified.security_bits);
     report.json("proof_bytes", bytes.len());
     report.json("verify_ms", verify_ms);
-    report.json("zero_knowledge", false);
     Ok(report)
 }
 
@@ -96,8 +104,10 @@ pub fn real_inputs(graph: &Graph, statement: &Statement) -> Vec<Vec<f64>> {
         .inputs
         .iter()
         .zip(super::shown_values(&statement.inputs))
-        .filter(|(_, values)| !values.is_empty())
         .map(|(id, values)| {
+            if values.is_empty() {
+                return Vec::new();
+            }
             let tensor = &graph.tensors[id.index()];
             let (features, positions) = (tensor.features as usize, tensor.positions as usize);
             (0..features * positions)
@@ -110,7 +120,25 @@ pub fn real_inputs(graph: &Graph, statement: &Statement) -> Vec<Vec<f64>> {
         .collect()
 }
 
+/// How the verdict speaks of a side of the statement.
+fn says(tensors: &[Disclosed]) -> &'static str {
+    match tensors.iter().all(|d| d.values().is_some()) {
+        true => "this",
+        false => "a hidden",
+    }
+}
+
+/// A hidden tensor cannot be compared with anything.
+fn refuse_hidden(path: &Path, tensors: &[Disclosed], side: &str) -> Result<(), Failure> {
+    if tensors.iter().all(|d| d.values().is_some()) {
+        return Ok(());
+    }
+    let message = format!("the proof hides its {side}: it does not say that it is this one");
+    Err(Failure::new(Code::Rejected, message).in_file(path))
+}
+
 fn require_input(path: &Path, graph: &Graph, statement: &Statement) -> Result<(), Failure> {
+    refuse_hidden(path, &statement.inputs, "input")?;
     let sample = read_sample(path, &model::data::graph_inputs(graph))?;
     let integers = model::accuracy::quantise_inputs(graph, &sample)
         .map_err(|e| Failure::new(Code::Usage, e.to_string()).in_file(path))?;
@@ -124,6 +152,7 @@ fn require_input(path: &Path, graph: &Graph, statement: &Statement) -> Result<()
 /// The given output must be the proved one to within half a unit of its scale, or where something
 /// follows the proof (softmax), equal the final one to a millionth.
 fn require_output(path: &Path, graph: &Graph, statement: &Statement) -> Result<(), Failure> {
+    refuse_hidden(path, &statement.outputs, "output")?;
     let specs: Vec<InputSpec> = graph
         .outputs
         .iter()
