@@ -96,7 +96,12 @@ fn matches_float_accuracy_within_the_stated_error() {
 fn accepts_an_onnx_file_set_up_on_the_fly() {
     let fixture = Fixture::empty(&testdata().join("models/mlp2_mnist"));
     let onnx = fixture.model.join("model.onnx");
-    let run = provenn(fixture.dir.path(), "prove {} --input x.json", &[&onnx]).expect(0);
+    let run = provenn(
+        fixture.dir.path(),
+        "prove {} --input x.json --input-visibility public",
+        &[&onnx],
+    )
+    .expect(0);
     assert!(run.stderr.contains("warning: calibrated on"), "{run:?}");
     fixture
         .run("verify --vk model.vk model.proof --input x.json")
@@ -143,7 +148,7 @@ fn accepts_every_profile_and_width() {
     ] {
         fixture.setup("k", options);
         fixture
-            .run("prove k/model.pk --input x.json -o x.proof")
+            .run("prove k/model.pk --input x.json --input-visibility public -o x.proof")
             .expect(0);
         fixture
             .run("verify --vk k/model.vk x.proof --input x.json")
@@ -164,7 +169,8 @@ fn accepts_a_batch() {
         .collect();
     fixture.write_input("batch.json", &batch);
     let onnx = fixture.model.join("model.onnx");
-    let args = "prove {} --shape x=3x29 --input batch.json -o b.proof --json";
+    let args =
+        "prove {} --shape x=3x29 --input batch.json --input-visibility public -o b.proof --json";
     let report = provenn(fixture.dir.path(), args, &[&onnx]).expect(0).json();
     let output = report["output"][0].as_array().expect("a list");
     assert_eq!(output.len(), 3);
@@ -192,7 +198,7 @@ fn saturates_rather_than_fails_on_extreme_inputs() {
     for values in extremes {
         fixture.write_input("extreme.json", &values);
         fixture
-            .run("prove k/model.pk --input extreme.json -o e.proof")
+            .run("prove k/model.pk --input extreme.json --input-visibility public -o e.proof")
             .expect(0);
         fixture
             .run("verify --vk k/model.vk e.proof --input extreme.json")

@@ -83,12 +83,12 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Sets up and proves.
+    /// Sets up and proves, showing everything.
     pub fn proved(folder: &Path) -> Self {
         let fixture = Self::empty(folder);
         fixture.setup("k", "");
         fixture
-            .run("prove k/model.pk --input x.json -o x.proof")
+            .run("prove k/model.pk --input x.json --input-visibility public -o x.proof")
             .expect(0);
         fixture
     }
