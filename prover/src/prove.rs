@@ -51,6 +51,8 @@ impl From<SetupError> for ProveError {
     }
 }
 
+/// Opened values of all tables, the mask's value, and the opening proof.
+type Openings<P> = (Opened<P>, Vec<<P as Protocol>::Challenge>, PcsProof<P>);
 type Main<P> = Vec<Option<RowMajorMatrix<<P as Protocol>::Val>>>;
 
 impl<P: Protocol> Prover<P> {
@@ -299,7 +301,7 @@ impl<P: Protocol> Prover<P> {
         rounds: [&ProverData<P>; 6],
         zeta: P::Challenge,
         challenger: &mut P::Challenger,
-    ) -> Result<(Opened<P>, Vec<P::Challenge>, PcsProof<P>), ProveError> {
+    ) -> Result<Openings<P>, ProveError> {
         let layout = &self.prepared.layout;
         let tables = &layout.tables;
         let mut requests: Vec<_> = rounds
