@@ -5,7 +5,9 @@
 //! variant and a line in `with_chip`.
 
 pub mod activation;
+pub mod hashed;
 pub mod lookup;
+pub mod sha256;
 pub mod weights;
 
 use alloc::vec::Vec;
@@ -14,6 +16,7 @@ use p3_field::Field;
 
 use self::activation::ActivationAir;
 use self::lookup::LookupAir;
+use self::sha256::Sha256Air;
 use self::weights::WeightsAir;
 use crate::builder::{AirBuilder, Challenges};
 
@@ -85,6 +88,8 @@ pub enum Chip {
     Weights(WeightsAir),
     /// A fixed table others look values up in.
     Lookup(LookupAir),
+    /// The SHA-256 digest of a hidden tensor.
+    Sha256(Sha256Air),
 }
 
 /// Runs the same expression for whichever chip it is.
@@ -94,6 +99,7 @@ macro_rules! with_chip {
             Chip::Activation($air) => $body,
             Chip::Weights($air) => $body,
             Chip::Lookup($air) => $body,
+            Chip::Sha256($air) => $body,
         }
     };
 }

@@ -60,7 +60,8 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(chip: Chip, bands: MaskBands) -> Self {
+    /// The table of a chip, with room for masks.
+    pub fn new(chip: Chip, bands: MaskBands) -> Self {
         let rows = chip.rows() + bands.uniform + bands.blank;
         let log_height = log2_ceil(rows).max(MIN_LOG_HEIGHT);
         let widths = chip.widths();
@@ -230,6 +231,7 @@ impl Layout {
                 Chip::Activation(air) => counts.sigma = counts.sigma.max(air.lanes),
                 Chip::Weights(air) => counts.rho = counts.rho.max(air.lanes + 1),
                 Chip::Lookup(_) => {}
+                Chip::Sha256(air) => counts = counts.max(air.power_counts()),
             }
         }
         counts
@@ -254,6 +256,7 @@ impl Layout {
                     }
                 }
                 Chip::Lookup(_) => {}
+                Chip::Sha256(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
             }
         }
         cells
