@@ -34,7 +34,7 @@ impl<F: Field> SetupTraces<F> {
             .map(|table| match &table.chip {
                 Chip::Activation(air) => Some(air.generate_weights(model, table.height())),
                 Chip::Weights(air) => Some(air.generate_weights(&model.weights, table.height())),
-                Chip::Lookup(_) | Chip::Sha256(_) => None,
+                Chip::Lookup(_) | Chip::Sha256(_) | Chip::Poseidon2(_) => None,
             })
             .collect();
         Self { fixed, weight }

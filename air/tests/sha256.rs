@@ -7,11 +7,9 @@
 mod hashing;
 
 use air::bus::ClaimKind;
-use air::chips::hashed::HashedTensor;
+use air::chips::hashed::{HashError, HashedTensor};
 use air::chips::sha256::columns::{fixed, main, position, projection};
-use air::chips::sha256::{
-    HashError, SALT_BYTES, Sha256Air, Width, blocks, digest, digest_value, hash_blocks,
-};
+use air::chips::sha256::{SALT_BYTES, Sha256Air, Width, blocks, digest, digest_value, hash_blocks};
 use air::chips::{Air, Chip};
 use air::graph::Range;
 use hashing::{EF, F, Lab, Random, Said, Trace, cell, int, wide};

@@ -42,6 +42,24 @@ pub struct HashedTensor {
     pub salted: bool,
 }
 
+/// Why a tensor has no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HashError {
+    /// Elements of this range have no one- or two-byte encoding.
+    #[error("values from {} to {} fit no encoding of one or two bytes", range.lo, range.hi)]
+    NoEncoding {
+        /// The tensor's range.
+        range: Range,
+    },
+    /// A value lies outside the range.
+    #[error("element {element} is outside the tensor's range")]
+    Range {
+        /// Index of the element.
+        element: usize,
+    },
+}
+
 impl HashedTensor {
     /// Number of elements.
     pub const fn len(&self) -> usize {

@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod hashed;
 pub mod lookup;
+pub mod poseidon2;
 pub mod sha256;
 pub mod weights;
 
@@ -16,6 +17,7 @@ use p3_field::Field;
 
 use self::activation::ActivationAir;
 use self::lookup::LookupAir;
+use self::poseidon2::Poseidon2Air;
 use self::sha256::Sha256Air;
 use self::weights::WeightsAir;
 use crate::builder::{AirBuilder, Challenges};
@@ -90,6 +92,8 @@ pub enum Chip {
     Lookup(LookupAir),
     /// The SHA-256 digest of a hidden tensor.
     Sha256(Sha256Air),
+    /// The Poseidon2 digest of a hidden tensor.
+    Poseidon2(Poseidon2Air),
 }
 
 /// Runs the same expression for whichever chip it is.
@@ -100,6 +104,7 @@ macro_rules! with_chip {
             Chip::Weights($air) => $body,
             Chip::Lookup($air) => $body,
             Chip::Sha256($air) => $body,
+            Chip::Poseidon2($air) => $body,
         }
     };
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use p3_field::PrimeCharacteristicRing;
 
 use super::columns::{CHAIN_GROUPS, GROUPS_PER_BLOCK};
+use crate::chips::hashed::HashError;
 use crate::graph::Range;
 
 /// Bytes of a digest.
@@ -49,24 +50,6 @@ impl Width {
     pub const fn per_word(self) -> usize {
         4 / self.bytes
     }
-}
-
-/// Why a tensor has no digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HashError {
-    /// Elements of this range have no one- or two-byte encoding.
-    #[error("values from {} to {} fit no encoding of one or two bytes", range.lo, range.hi)]
-    NoEncoding {
-        /// The tensor's range.
-        range: Range,
-    },
-    /// A value lies outside the range.
-    #[error("element {element} is outside the tensor's range")]
-    Range {
-        /// Index of the element.
-        element: usize,
-    },
 }
 
 /// The digest of a tensor: SHA-256 of the salt, if any, and the encoded elements.

@@ -153,13 +153,11 @@ use alloc::vec::Vec;
 
 use p3_field::{Algebra, Field, PrimeCharacteristicRing};
 
-pub use self::hash::{
-    DIGEST_BYTES, HashError, SALT_BYTES, Width, blocks, digest, digest_value, hash_blocks,
-};
+pub use self::hash::{DIGEST_BYTES, SALT_BYTES, Width, blocks, digest, digest_value, hash_blocks};
 
 use self::columns::{fixed, link as links, main, projection, shift};
 use self::link::{BIG_0, BIG_1, SMALL_0, SMALL_1, contribution, number};
-use super::hashed::{FoldFactors, FoldFlags, FoldStep, HashedTensor};
+use super::hashed::{FoldFactors, FoldFlags, FoldStep, HashError, HashedTensor};
 use super::{Air, Widths, small};
 use crate::builder::{AirBuilder, Challenges, Element, PowerCounts, Row, engine};
 use crate::bus::{Bus, ClaimKind};
