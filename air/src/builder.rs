@@ -62,6 +62,17 @@ pub struct PowerCounts {
     pub rho: usize,
 }
 
+impl PowerCounts {
+    /// Enough for both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            sigma: self.sigma.max(other.sigma),
+            rho: self.rho.max(other.rho),
+        }
+    }
+}
+
 impl<EF: Field> Challenges<EF> {
     /// ρ itself.
     pub fn rho(&self) -> EF {

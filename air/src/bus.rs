@@ -51,4 +51,7 @@ pub enum ClaimKind {
     /// `Σ_f ρ^f Σ_p σ^p y[f][p]` of a graph output. Sent by its rows if the
     /// statement shows it, received by the verifier.
     Output = 3,
+    /// `Σ_i σ^i·d_i` over the pieces of a tensor's digest. Sent by the tensor's hash table, received
+    /// by the verifier; the claim on the tensor's values is then received by that table.
+    Digest = 4,
 }

@@ -33,7 +33,9 @@ impl<F: Field> SetupTraces<F> {
             .iter()
             .map(|table| match &table.chip {
                 Chip::Weights(air) => Some(air.generate_weights(model, table.height())),
-                Chip::Activation(_) | Chip::Lookup(_) => None,
+                Chip::Activation(_) | Chip::Lookup(_) | Chip::Sha256(_) | Chip::Poseidon2(_) => {
+                    None
+                }
             })
             .collect();
         Self { fixed, weight }

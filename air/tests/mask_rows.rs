@@ -10,8 +10,13 @@
 mod common;
 
 use air::builder::{Challenges, ConstraintFolder, Over, Row, engine};
+use air::bus::ClaimKind;
+use air::chips::hashed::HashedTensor;
+use air::chips::poseidon2::Poseidon2Air;
+use air::chips::sha256::Sha256Air;
 use air::chips::weights::linear_form;
 use air::chips::{Air, Chip};
+use air::graph::Range;
 use air::hiding::{Hiding, LEAF_COLUMNS, MaskBands};
 use air::layout::{Layout, Table};
 use air::logup::LookupRow;
@@ -51,14 +56,29 @@ impl Random {
 fn samples(hiding: Hiding) -> Vec<Table> {
     let model = common::two_layers();
     let layout = Layout::new(&model.graph, Some(hiding), MODULUS).expect("it has a layout");
-    let tables = layout.tables;
+    let mut tables = layout.tables;
+    let hashed = HashedTensor {
+        tensor: 0,
+        kind: ClaimKind::Input,
+        features: 5,
+        positions: 2,
+        range: Range::signed(12),
+        salted: true,
+    };
+    let sha256 = Sha256Air::new(hashed).expect("the tensor has a digest");
+    let poseidon2 = Poseidon2Air { tensor: hashed };
+    for chip in [Chip::Sha256(sha256), Chip::Poseidon2(poseidon2)] {
+        tables.push(Table::new(chip, Some(&hiding)));
+    }
     // A new chip does not compile here until it is counted, and fails until there is a table.
     let number = |chip: &Chip| match chip {
         Chip::Activation(_) => 0,
         Chip::Weights(_) => 1,
         Chip::Lookup(_) => 2,
+        Chip::Sha256(_) => 3,
+        Chip::Poseidon2(_) => 4,
     };
-    const CHIPS: usize = 3;
+    const CHIPS: usize = 5;
     for wanted in 0..CHIPS {
         assert!(tables.iter().any(|t| number(&t.chip) == wanted));
     }

@@ -5,7 +5,10 @@
 //! variant and a line in `with_chip`.
 
 pub mod activation;
+pub mod hashed;
 pub mod lookup;
+pub mod poseidon2;
+pub mod sha256;
 pub mod weights;
 
 use alloc::vec::Vec;
@@ -14,6 +17,8 @@ use p3_field::Field;
 
 use self::activation::ActivationAir;
 use self::lookup::LookupAir;
+use self::poseidon2::Poseidon2Air;
+use self::sha256::Sha256Air;
 use self::weights::WeightsAir;
 use crate::builder::{AirBuilder, Challenges};
 
@@ -92,6 +97,10 @@ pub enum Chip {
     Weights(WeightsAir),
     /// A fixed table others look values up in.
     Lookup(LookupAir),
+    /// The SHA-256 digest of a hidden tensor.
+    Sha256(Sha256Air),
+    /// The Poseidon2 digest of a hidden tensor.
+    Poseidon2(Poseidon2Air),
 }
 
 /// Runs the same expression for whichever chip it is.
@@ -101,6 +110,8 @@ macro_rules! with_chip {
             Chip::Activation($air) => $body,
             Chip::Weights($air) => $body,
             Chip::Lookup($air) => $body,
+            Chip::Sha256($air) => $body,
+            Chip::Poseidon2($air) => $body,
         }
     };
 }

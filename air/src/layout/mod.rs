@@ -313,6 +313,8 @@ impl Layout {
                 Chip::Activation(air) => counts.sigma = counts.sigma.max(air.lanes),
                 Chip::Weights(air) => counts.rho = counts.rho.max(air.lanes + 1),
                 Chip::Lookup(_) => {}
+                Chip::Sha256(air) => counts = counts.max(air.power_counts()),
+                Chip::Poseidon2(air) => counts = counts.max(air.power_counts()),
             }
         }
         counts
@@ -337,6 +339,8 @@ impl Layout {
                     }
                 }
                 Chip::Lookup(_) => {}
+                Chip::Sha256(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
+                Chip::Poseidon2(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
             }
         }
         cells

@@ -58,6 +58,8 @@ fn describe(violation: &Violation, layout: &Layout, graph: &Graph) -> String {
             .find(|b| b.start <= *row)
             .map(|b| graph.layers[b.layer].name.clone()),
         Chip::Lookup(_) => None,
+        Chip::Sha256(air) => Some(graph.tensors[air.tensor.tensor].name.clone()),
+        Chip::Poseidon2(air) => Some(graph.tensors[air.tensor.tensor].name.clone()),
     };
     match tensor {
         Some(name) => format!("layer `{name}`: {violation}"),
