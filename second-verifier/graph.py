@@ -11,6 +11,7 @@ MAX_EXTENT = 2**22
 MAX_WEIGHTS = 2**30
 MAX_ELEMENTS = 2**28
 MAX_LAYERS = 4096
+MAX_BOUNDARY = 64
 MAX_ENTRIES = 2**16
 MAX_FRAC_BITS = 64
 MAX_VALUE = 2**24
@@ -19,8 +20,8 @@ MAX_VALUE = 2**24
 def check_graph(graph):
     tensors, layers, inputs = graph.tensors, graph.layers, graph.inputs
     # 1. Counts.
-    for some in (layers, inputs, graph.outputs):
-        well_formed(1 <= len(some) <= MAX_LAYERS, "the graph has too few or too many parts")
+    for some, most in ((layers, MAX_LAYERS), (inputs, MAX_BOUNDARY), (graph.outputs, MAX_BOUNDARY)):
+        well_formed(1 <= len(some) <= most, "the graph has too few or too many parts")
     well_formed(1 <= len(tensors) <= 2 * MAX_LAYERS, "the graph has too many tensors")
     well_formed(len(graph.post) == len(graph.outputs), "post-operations do not match the outputs")
     well_formed(all(len(ops) <= 1 for ops in graph.post), "several operations after an output")

@@ -35,6 +35,9 @@ pub const MAX_WEIGHTS: u64 = 1 << 30;
 pub const MAX_ELEMENTS: u64 = 1 << 28;
 /// Largest number of layers in one graph.
 pub const MAX_LAYERS: usize = 4096;
+/// Largest number of inputs, and of outputs, of one graph: each has a fixed column, so a small key
+/// must not name thousands.
+pub const MAX_BOUNDARY: usize = 64;
 /// Largest number of entries of one activation table.
 pub const MAX_TABLE_ENTRIES: i64 = 1 << 16;
 /// Scales outside `2^±MAX_FRAC_BITS` are refused: they would not survive a conversion to `f64`.
@@ -353,8 +356,8 @@ impl Graph {
             }
         };
         count("layers", self.layers.len(), MAX_LAYERS)?;
-        count("inputs", self.inputs.len(), MAX_LAYERS)?;
-        count("outputs", self.outputs.len(), MAX_LAYERS)?;
+        count("inputs", self.inputs.len(), MAX_BOUNDARY)?;
+        count("outputs", self.outputs.len(), MAX_BOUNDARY)?;
         count("tensors", self.tensors.len(), 2 * MAX_LAYERS)?;
         if self.post.iter().any(|ops| ops.len() > 1) {
             let got = self.post.iter().map(Vec::len).max().unwrap_or(0);
