@@ -19,8 +19,12 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from audit import weight_root
-from codec import PROVING_KEY, Reader, read_graph, read_header
+from codec import (
+    DATA, DATA_AND_WEIGHTS, NONE, PRIVATE, PROVING_KEY, PUBLIC, Reader, read_graph, read_header,
+    read_proof, read_statement,
+)  # fmt: skip
 from errors import Malformed, Rejected
+from field import MONTY, ONE, P
 from fri import described_rounds
 from graph import statement_digest
 from keccak import digest, keccak256
@@ -32,6 +36,7 @@ from verify import load_key, verify
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "testdata" / "models"
 FLIPS = 10
+SHOW_ALL = ["--input-visibility", "public", "--output-visibility", "public"]
 passed = failed = 0
 
 
@@ -55,17 +60,22 @@ def first_sample(npz):
     return [list(struct.unpack_from(f"<{columns}f", data, start))]
 
 
-def refused(key, data):
+def refusal(key, data):
+    """Why a proof is refused; nothing if it is accepted."""
     try:
         verify(key, data)
-    except (Malformed, Rejected):
-        return True
-    return False
+    except (Malformed, Rejected) as error:
+        return str(error)
+    return None
 
 
-def key_is_sound(data):
+def refused(key, data):
+    return refusal(key, data) is not None
+
+
+def key_is_sound(data, audit=True):
     try:
-        load_key(data, audit=True)
+        load_key(data, audit)
     except Malformed:
         return False
     return True
@@ -77,20 +87,91 @@ def flipped(data, bit):
     return bytes(changed)
 
 
-def other_statement(key, data):
-    """The proof with its last output replaced by another value within range."""
-    at = 12 + 32
-    for _ in range(2):
-        (tensors,) = struct.unpack_from("<Q", data, at)
-        at += 8
-        for _ in range(tensors):
-            (values,) = struct.unpack_from("<Q", data, at)
-            at += 8 + 4 * values
-    (value,) = struct.unpack_from("<i", data, at - 4)
-    lo, hi = key.graph.tensors[key.graph.outputs[-1]].range
-    value = value + 1 if value < hi else value - 1
-    assert lo <= value <= hi
-    return data[: at - 4] + struct.pack("<i", value) + data[at:]
+def read_file(data):
+    """A proof file's statement, and where it ends."""
+    r = Reader(data)
+    r.take(12 + 32)
+    inputs, outputs = read_statement(r)
+    return inputs, outputs, r.at
+
+
+def restated(data, inputs, outputs):
+    """The proof with another statement."""
+    _, _, end = read_file(data)
+    statement = b""
+    for tensors in (inputs, outputs):
+        statement += struct.pack("<Q", len(tensors))
+        for values in tensors:
+            if values is None:
+                statement += struct.pack("<I", PRIVATE)
+            else:
+                statement += struct.pack(f"<IQ{len(values)}i", PUBLIC, len(values), *values)
+    return data[: 12 + 32] + statement + data[end:]
+
+
+def other_value(key, data):
+    """The proof with one value of the statement replaced by another within range."""
+    inputs, outputs, _ = read_file(data)
+    tensors = list(zip(key.graph.inputs + key.graph.outputs, inputs + outputs))
+    tensor, values = next((t, v) for t, v in reversed(tensors) if v is not None)
+    lo, hi = key.graph.tensors[tensor].range
+    values[-1] += 1 if values[-1] < hi else -1
+    assert lo <= values[-1] <= hi
+    return restated(data, inputs, outputs)
+
+
+def disclosed_otherwise(key, data, truth):
+    """Every statement that differs from the proof's in how one tensor is disclosed. `truth` is a
+    proof file that shows the true values of all tensors."""
+    true_inputs, true_outputs, _ = read_file(truth)
+    for i in range(len(true_inputs)):
+        inputs, outputs, _ = read_file(data)
+        inputs[i] = true_inputs[i] if inputs[i] is None else None
+        yield restated(data, inputs, outputs)
+    for i in range(len(true_outputs)):
+        inputs, outputs, _ = read_file(data)
+        outputs[i] = true_outputs[i] if outputs[i] is None else None
+        yield restated(data, inputs, outputs)
+
+
+def encoded(extension_elements):
+    words = [a * MONTY % P for e in extension_elements for a in e.c]
+    return struct.pack(f"<Q{len(words)}I", len(extension_elements), *words)
+
+
+def other_masks(key, data):
+    """The proof with other masks: every element changed in turn, and other lengths."""
+    proof = read_proof(data, key.profile)
+    before = encoded(proof.opened[-1].quotient)
+    assert data.count(before) == 1
+    start = data.index(before) + len(before)
+    end = start + len(encoded(proof.mask))
+    masks = [proof.mask + [ONE]] + [proof.mask[:-1]] * (proof.mask != [])
+    for i, element in enumerate(proof.mask):
+        masks.append(proof.mask[:i] + [element + ONE] + proof.mask[i + 1 :])
+    for mask in masks:
+        yield data[:start] + encoded(mask) + data[end:]
+
+
+def other_privacies(vk, key):
+    """The key with other promises."""
+    end = 13 + (8 if key.privacy == DATA_AND_WEIGHTS else 4)
+    for privacy in ((NONE,), (DATA,), (DATA_AND_WEIGHTS, 1), (DATA_AND_WEIGHTS, 2)):
+        other = vk[:13] + struct.pack(f"<{len(privacy)}I", *privacy) + vk[end:]
+        if other != vk:
+            yield other
+    # Promises no key can make.
+    for privacy in ((3,), (DATA_AND_WEIGHTS, 0), (DATA_AND_WEIGHTS, 2**16 + 1)):
+        yield vk[:13] + struct.pack(f"<{len(privacy)}I", *privacy) + vk[end:]
+
+
+def refused_under(vk, data):
+    """Whether a proof is refused under a key, although it claims to be for it."""
+    try:
+        key = load_key(vk)
+    except Malformed:
+        return True
+    return refused(key, data[:12] + key.digest + data[44:])
 
 
 def read_weights(data):
@@ -105,8 +186,8 @@ def test_vectors():
     """docs/protocol.md §16, the part that needs no files."""
     empty = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     report(keccak256(b"").hex() == empty, "Keccak-256 of nothing")
-    protocol = "fbc1c0b831ea45241c71ae81541ab5382029599369fc66de0173f5573bf83b6f"
-    found = digest("provenn protocol", b"babybear-keccak\x01\x00").hex()
+    protocol = "c90401fa9ec649b0710e4924c8b975ff233460dfab88a157054a0b9325ef01b4"
+    found = digest("provenn protocol", b"babybear-keccak\x02\x00").hex()
     report(found == protocol, "digest of the protocol's name")
     leaf = "5d57b2bada93eb605df9825521fe946c7de08026f9fd37169e510a07f300a30c"
     report(struct.pack("<4Q", *leaves([[1, 2, 3]])[0]).hex() == leaf, "a leaf")
@@ -130,42 +211,72 @@ def test_vectors():
     described_rounds(c, PROFILES[1], [3, 1, 1, 1], 13)
     drawn = (1848111568, 785072463, 891649650, 329224664, 231827180)
     report(len(c.input) == 236 and c.draw().c == drawn, "a described transcript")
-    statement = "0e1063a0a0c716da60757aa339117c1c14feb8741852040888d3fe37b7dc0b3f"
+    statement = "2e84cefcbe111a36e54538cc557070119a7e110553d781be2a401904d878e898"
     report(statement_digest([[1, -1]], [[5]]).hex() == statement, "digest of a statement")
+    statement = "6ef237c3a85f555816b644e28f329a0c67a67d7d88c2930d1ca612ae07e061be"
+    found = statement_digest([None], [[1, -1], [5]]).hex()
+    report(found == statement, "digest of a statement that hides its input")
 
 
-def test_proof(provenn, folder, model, profile, sample):
-    keys, proof_path = folder / f"{model}-{profile}", folder / f"{model}-{profile}.proof"
+def run(provenn, *command):
+    subprocess.run([provenn, "-q", *command], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_proof(provenn, folder, case, privacy, visibility, sample):
+    model, profile, what = case
+    name = f"{model}, {profile}, {what}"
+    keys, proof_path = folder / "keys", folder / "x.proof"
     setup = ["setup", MODELS / model / "model.onnx", "--calibrate", MODELS / model / "refs.npz"]
+    run(provenn, *setup, "--profile", profile, *privacy, "-o", keys)
     prove = ["prove", keys / "model.pk", "--input", sample, "-o", proof_path]
-    for command in ([*setup, "--profile", profile, "-o", keys], prove):
-        subprocess.run([provenn, "-q", *command], check=True, stdout=subprocess.DEVNULL)
-    data, name = proof_path.read_bytes(), f"{model}, {profile}"
+    run(provenn, *prove, *visibility)
+    vk, pk, data = (p.read_bytes() for p in (keys / "model.vk", keys / "model.pk", proof_path))
+    run(provenn, *prove, *SHOW_ALL)
+    truth = proof_path.read_bytes()
 
     start = time.monotonic()
     try:
-        key = load_key((keys / "model.vk").read_bytes())
-        verify(key, data)
+        key = load_key(vk)
+        _, inputs, outputs = verify(key, data)
         report(True, f"{name}: accepted in {time.monotonic() - start:.1f} s")
     except (Malformed, Rejected) as error:
         report(False, f"{name}: {error}")
         return
+    shown = ["private" if t is None else "public" for t in inputs + outputs]
+    wanted = ["private"] * len(inputs) + ["public"] * len(outputs)
+    for option, value in zip(visibility[::2], visibility[1::2]):
+        if option == "--input-visibility":
+            wanted[: len(inputs)] = [value] * len(inputs)
+        else:
+            wanted[len(inputs) :] = [value] * len(outputs)
+    report(shown == wanted, f"{name}: shows what it should")
+    report(not refused(key, truth), f"{name}: a proof that shows everything, too")
 
     start = time.monotonic()
-    vk = (keys / "model.vk").read_bytes()
     report(key_is_sound(vk), f"{name}: fixed columns rebuilt in {time.monotonic() - start:.1f} s")
     at = vk.rindex(struct.pack("<4Q", *key.fixed))
     report(not key_is_sound(flipped(vk, 8 * at)), f"{name}: other fixed columns refused")
-    weights = read_weights((keys / "model.pk").read_bytes())
-    root = weight_root(key.graph, key.tables, weights, key.parameters.log_blowup)
-    report(root == key.weights, f"{name}: weight commitment rebuilt from the proving key")
+    root = weight_root(key.graph, key.tables, read_weights(pk), key.parameters.log_blowup)
+    if key.privacy == DATA_AND_WEIGHTS:
+        report(root != key.weights, f"{name}: the weight commitment is masked")
+    else:
+        report(root == key.weights, f"{name}: weight commitment rebuilt from the proving key")
 
     rng = random.Random(name)
     flips = [rng.randrange(8 * len(data)) for _ in range(FLIPS)]
     survivors = [bit for bit in flips if not refused(key, flipped(data, bit))]
     report(not survivors, f"{name}: {FLIPS} flipped bits refused {survivors or ''}".rstrip())
-    report(refused(key, other_statement(key, data)), f"{name}: another output refused")
+    others = disclosed_otherwise(key, data, truth)
+    report(all(refused(key, d) for d in others), f"{name}: tensors shown otherwise refused")
+    changed = other_value(key, data if "public" in shown else truth)
+    report(refused(key, changed), f"{name}: another value refused")
     report(refused(key, data + b"\0") and refused(key, data[:-1]), f"{name}: other lengths refused")
+    report(all(refused(key, d) for d in other_masks(key, data)), f"{name}: other masks refused")
+    others = other_privacies(vk, key)
+    report(all(refused_under(k, data) for k in others), f"{name}: other promises refused")
+    if key.privacy == NONE:
+        why = refusal(key, restated(data, [None] * len(inputs), outputs))
+        report("hide nothing" in (why or ""), f"{name}: a private tensor refused by name")
 
 
 def main():
@@ -181,13 +292,25 @@ def main():
             samples[model] = folder / f"{model}.json"
             sample = first_sample(MODELS / model / "refs.npz")
             samples[model].write_text(json.dumps({"input_data": [sample]}))
-        for model, profile in (
-            ("adult-income-mlp", "latency"),
-            ("adult-income-mlp", "p128"),
-            ("logreg_cancer", "latency"),
-            ("mlp2_mnist", "latency"),
+        private_weights = ["--weights", "private", "--proofs", "2"]
+        show_input = ["--input-visibility", "public"]
+        hide_output = ["--output-visibility", "private"]
+        adult, cancer, mnist = "adult-income-mlp", "logreg_cancer", "mlp2_mnist"
+        help_text = subprocess.run([provenn, "setup", "--help"], check=True, capture_output=True)
+        for case, privacy, visibility in (
+            ((adult, "latency", "private input"), [], []),
+            ((adult, "p128", "all public"), [], SHOW_ALL),
+            ((adult, "latency", "no zk"), ["--no-zk"], SHOW_ALL),
+            ((adult, "latency", "private weights"), private_weights, []),
+            ((cancer, "throughput", "private output"), [], show_input + hide_output),
+            ((cancer, "latency", "all private"), private_weights, hide_output),
+            ((mnist, "latency", "private input"), [], []),
+            ((mnist, "latency", "no zk"), ["--no-zk"], SHOW_ALL),
         ):
-            test_proof(provenn, folder, model, profile, samples[model])
+            if privacy and privacy[0].encode() not in help_text.stdout:
+                print(f"       {', '.join(case)}: not run, this provenn has no {privacy[0]}")
+                continue
+            test_proof(provenn, folder, case, privacy, visibility, samples[case[0]])
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
