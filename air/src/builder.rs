@@ -44,9 +44,9 @@ pub struct Challenges<EF> {
     pub sigma_powers: Vec<EF>,
     /// Powers of ρ (features), up to the number of weights in a row.
     pub rho_powers: Vec<EF>,
-    /// Which tensors the statement shows, by index: their claims are sent, and the verifier, who
-    /// knows the values, receives them.
-    pub shown: Vec<bool>,
+    /// How often the claim on each tensor is received, by index: by the verifier if the statement
+    /// shows it, and by every table that proves something of it.
+    pub receivers: Vec<u32>,
     /// `α − bus` for every bus, by discriminant.
     bus_offsets: [EF; Bus::ALL.len() + 1],
     /// `β^1, β^2, …`.
@@ -80,9 +80,9 @@ impl<EF: Field> Challenges<EF> {
     }
 
     /// The projection challenges, before the LogUp challenges exist.
-    pub fn projection(sigma: EF, rho: EF, powers: PowerCounts, shown: Vec<bool>) -> Self {
+    pub fn projection(sigma: EF, rho: EF, powers: PowerCounts, receivers: Vec<u32>) -> Self {
         Self {
-            shown,
+            receivers,
             sigma_powers: sigma.powers().take(powers.sigma).collect(),
             rho_powers: rho.powers().take(powers.rho).collect(),
             bus_offsets: [EF::ZERO; Bus::ALL.len() + 1],

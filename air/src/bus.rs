@@ -42,16 +42,15 @@ pub const MAX_MESSAGE_LEN: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ClaimKind {
-    /// `Σ_j ρ^(N−1−j) Σ_p σ^p acc[j][p]` of a layer's accumulators without their bias. Sent by the
-    /// rows of the layer's output, received by the rows of its input.
+    /// `Σ_j ρ^(N−1−j) Σ_p σ^p acc[j][p]` of a layer's accumulators, bias and rounding constant
+    /// included. Sent by the rows of the layer's output, received by the rows of its input.
     Accumulator = 1,
-    /// `Σ_f ρ^(F−1−f) Σ_p σ^p x[f][p]` of a graph input. Sent by its rows if the
-    /// statement shows it, received by the verifier.
+    /// `Σ_f ρ^(F−1−f) Σ_p σ^p x[f][p]` of a graph input. Sent by its rows as often as it is received:
+    /// by the verifier if the statement shows it, by every table that proves something of it.
     Input = 2,
-    /// `Σ_f ρ^f Σ_p σ^p y[f][p]` of a graph output. Sent by its rows if the
-    /// statement shows it, received by the verifier.
+    /// `Σ_f ρ^f Σ_p σ^p y[f][p]` of a graph output, sent and received like an input's.
     Output = 3,
     /// `Σ_i σ^i·d_i` over the pieces of a tensor's digest. Sent by the tensor's hash table, received
-    /// by the verifier; the claim on the tensor's values is then received by that table.
+    /// by the verifier.
     Digest = 4,
 }

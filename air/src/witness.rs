@@ -1,7 +1,7 @@
 //! # Traces of a whole layout
 //!
 //! Setup traces (fixed and weight matrices) depend on the model alone; the main traces on one
-//! evaluation. Both are built from the same integers the reference evaluator works with.
+//! evaluation and on salts. Both are built from the same integers the reference evaluator works with.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,6 +14,7 @@ use crate::chips::Chip;
 use crate::chips::lookup::{LookupAir, LookupContent};
 use crate::graph::{Evaluation, Model};
 use crate::layout::Layout;
+use crate::statement::{Salt, words};
 
 /// The matrices a verifying key commits to, one entry per table.
 #[derive(Clone, Debug)]
@@ -33,20 +34,54 @@ impl<F: Field> SetupTraces<F> {
             .iter()
             .map(|table| match &table.chip {
                 Chip::Weights(air) => Some(air.generate_weights(model, table.height())),
-                Chip::Activation(_) | Chip::Lookup(_) | Chip::Sha256(_) | Chip::Poseidon2(_) => {
-                    None
-                }
+                Chip::Activation(_)
+                | Chip::Lookup(_)
+                | Chip::Sha256(_)
+                | Chip::Poseidon2(_)
+                | Chip::Compare(_) => None,
             })
             .collect();
         Self { fixed, weight }
     }
 }
 
-/// The main matrices of one evaluation, for tables that have main columns.
+/// The main matrices of one evaluation, for tables that have main columns. `salts` has the salt of
+/// every tensor that is hashed with one, by index.
 pub fn generate_main<F: Field>(
     layout: &Layout,
     evaluation: &Evaluation,
+    salts: &[Option<Salt>],
 ) -> Vec<Option<RowMajorMatrix<F>>> {
+    let values = |tensor: usize| evaluation.tensors[tensor].as_slice();
+    let salt = |tensor: usize| salts.get(tensor).copied().flatten();
+    let counters = count_lookups(layout, evaluation);
+    layout
+        .tables
+        .iter()
+        .zip(counters)
+        .map(|(table, counter)| {
+            let height = table.height();
+            match &table.chip {
+                Chip::Activation(air) => Some(air.generate_main(evaluation, height)),
+                Chip::Lookup(air) => counter.map(|c| air.generate_main(&c.counts, height)),
+                Chip::Weights(_) => None,
+                Chip::Sha256(air) => {
+                    let salt = salt(air.tensor.tensor);
+                    Some(air.generate_main(values(air.tensor.tensor), salt.as_ref(), height))
+                }
+                Chip::Poseidon2(air) => {
+                    let salt = salt(air.tensor.tensor).map(|s| words(&s).map(F::from_u32));
+                    Some(air.generate_main(values(air.tensor.tensor), salt.as_ref(), height))
+                }
+                Chip::Compare(air) => Some(air.generate_main(values(air.tensor), height)),
+            }
+        })
+        .collect()
+}
+
+/// What is looked up, counted for every lookup table. Tables of the key look values up in the key's
+/// lookup tables, those of a statement in the statement's.
+fn count_lookups<'a>(layout: &'a Layout, evaluation: &Evaluation) -> Vec<Option<Counter<'a>>> {
     let mut counters: Vec<Option<Counter<'_>>> = layout
         .tables
         .iter()
@@ -56,29 +91,29 @@ pub fn generate_main<F: Field>(
         })
         .collect();
     for table in &layout.tables {
-        if let Chip::Activation(air) = &table.chip {
-            let mut functions: Vec<(usize, i32, i32)> = Vec::new();
-            let mut ranges: Vec<(u8, u32)> = Vec::new();
-            air.for_each_lookup(
+        let mut functions: Vec<(usize, i32, i32)> = Vec::new();
+        let mut ranges: Vec<(u8, u32)> = Vec::new();
+        match &table.chip {
+            Chip::Activation(air) => air.for_each_lookup(
                 evaluation,
                 |f, side, q| functions.push((f, side, q)),
                 |bits, value| ranges.push((bits, value)),
-            );
-            for counter in counters.iter_mut().flatten() {
+            ),
+            Chip::Compare(air) => {
+                let values = &evaluation.tensors[air.tensor];
+                air.for_each_lookup(values, |bits, value| ranges.push((bits, value)));
+            }
+            _ => continue,
+        }
+        for (counter, other) in counters.iter_mut().zip(&layout.tables) {
+            if let Some(counter) = counter
+                && other.is_of_statement() == table.is_of_statement()
+            {
                 counter.count_all(&functions, &ranges);
             }
         }
     }
-    layout
-        .tables
-        .iter()
-        .zip(counters)
-        .map(|(table, counter)| match (&table.chip, counter) {
-            (Chip::Activation(air), _) => Some(air.generate_main(evaluation, table.height())),
-            (Chip::Lookup(air), Some(c)) => Some(air.generate_main(&c.counts, table.height())),
-            _ => None,
-        })
-        .collect()
+    counters
 }
 
 /// Counts how often each entry of a lookup table is used.
@@ -121,7 +156,8 @@ impl<'a> Counter<'a> {
     }
 }
 
-/// The projection columns of every table that has any: row-major extension elements.
+/// The projection columns of every table that has any: row-major extension elements. `weight` has an
+/// entry for every table of the key.
 pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
     layout: &Layout,
     weight: &[Option<RowMajorMatrix<F>>],
@@ -132,7 +168,7 @@ pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
     let mut folded: Vec<Vec<EF>> = Vec::new();
     let mut columns: Vec<Option<Vec<EF>>> = vec![None; layout.tables.len()];
     for (i, table) in layout.tables.iter().enumerate() {
-        if let (Chip::Weights(air), Some(w)) = (&table.chip, &weight[i]) {
+        if let (Chip::Weights(air), Some(Some(w))) = (&table.chip, weight.get(i)) {
             let (column, products) = air.generate_projection(w, challenges);
             for (layer, v) in products {
                 folded.resize(folded.len().max(layer + 1), Vec::new());
@@ -142,9 +178,16 @@ pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         }
     }
     for (i, table) in layout.tables.iter().enumerate() {
-        if let (Chip::Activation(air), Some(m)) = (&table.chip, &main[i]) {
-            columns[i] = Some(air.generate_projection(m, &folded, challenges, table.height()));
-        }
+        let (Some(m), height) = (&main[i], table.height()) else {
+            continue;
+        };
+        columns[i] = match &table.chip {
+            Chip::Activation(air) => Some(air.generate_projection(m, &folded, challenges, height)),
+            Chip::Sha256(air) => Some(air.generate_projection(m, challenges, height)),
+            Chip::Poseidon2(air) => Some(air.generate_projection(m, challenges, height)),
+            Chip::Compare(air) => Some(air.generate_projection(m, challenges, height)),
+            Chip::Weights(_) | Chip::Lookup(_) => continue,
+        };
     }
     columns
 }

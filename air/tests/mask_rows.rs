@@ -11,6 +11,7 @@ mod common;
 
 use air::builder::{Challenges, ConstraintFolder, Over, Row, engine};
 use air::bus::ClaimKind;
+use air::chips::compare::{CompareAir, Rule};
 use air::chips::hashed::HashedTensor;
 use air::chips::poseidon2::Poseidon2Air;
 use air::chips::sha256::Sha256Air;
@@ -67,8 +68,25 @@ fn samples(hiding: Hiding) -> Vec<Table> {
     };
     let sha256 = Sha256Air::new(hashed).expect("the tensor has a digest");
     let poseidon2 = Poseidon2Air { tensor: hashed };
-    for chip in [Chip::Sha256(sha256), Chip::Poseidon2(poseidon2)] {
-        tables.push(Table::new(chip, Some(&hiding)));
+    let compare = |rule| {
+        Chip::Compare(CompareAir {
+            tensor: 0,
+            kind: ClaimKind::Output,
+            features: 5,
+            positions: 2,
+            range: Range::signed(12),
+            rule,
+        })
+    };
+    let bounds = compare(Rule::Bounds(vec![Range::signed(9); 5]));
+    let leading = compare(Rule::Leading(vec![vec![1, 3], vec![0, 4]]));
+    for chip in [
+        Chip::Sha256(sha256),
+        Chip::Poseidon2(poseidon2),
+        bounds,
+        leading,
+    ] {
+        tables.push(Table::of_statement(chip, &hiding));
     }
     // A new chip does not compile here until it is counted, and fails until there is a table.
     let number = |chip: &Chip| match chip {
@@ -77,8 +95,9 @@ fn samples(hiding: Hiding) -> Vec<Table> {
         Chip::Lookup(_) => 2,
         Chip::Sha256(_) => 3,
         Chip::Poseidon2(_) => 4,
+        Chip::Compare(_) => 5,
     };
-    const CHIPS: usize = 5;
+    const CHIPS: usize = 6;
     for wanted in 0..CHIPS {
         assert!(tables.iter().any(|t| number(&t.chip) == wanted));
     }
@@ -172,8 +191,8 @@ fn challenges(table: &Table) -> Challenges<EF> {
     let layout = Layout {
         tables: vec![table.clone()],
     };
-    let shown = vec![true; 64];
-    Challenges::projection(sigma, rho, layout.power_counts(), shown).with_lookup(alpha, beta)
+    let receivers = vec![1; 64];
+    Challenges::projection(sigma, rho, layout.power_counts(), receivers).with_lookup(alpha, beta)
 }
 
 /// The folded constraints of every row.

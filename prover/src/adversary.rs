@@ -31,6 +31,9 @@ pub trait Adversary<P: Protocol> {
         None
     }
 
+    /// Called before the tables for the statement are laid out.
+    fn statement(&mut self, _statement: &mut Statement) {}
+
     /// Called before the main traces are committed. Masks are in place.
     fn main(&mut self, _main: &mut [Option<RowMajorMatrix<P::Val>>], _statement: &mut Statement) {}
 

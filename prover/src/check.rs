@@ -2,8 +2,8 @@
 
 use air::builder::Challenges;
 use air::debug::{self, Failure, TableTraces};
-use air::graph::Evaluation;
-use air::statement::{Policy, Statement};
+use air::graph::{Evaluation, TensorId};
+use air::statement::{Disclosed, Statement};
 use air::witness::{generate_main, generate_projection};
 use p3_field::PrimeCharacteristicRing;
 use verifier::Protocol;
@@ -17,15 +17,19 @@ impl<P: Protocol> Prover<P> {
     /// drawn from the statement. Returns up to `limit` failures; none means a proof would verify.
     pub fn check(&self, evaluation: &Evaluation, limit: usize) -> Vec<Failure> {
         let layout = &self.prepared.layout;
-        let statement = Statement::of(&self.model.graph, evaluation, &Policy::PUBLIC);
+        let graph = &self.model.graph;
+        let statement = Statement {
+            inputs: pick(&graph.inputs, evaluation),
+            outputs: pick(&graph.outputs, evaluation),
+        };
         let digest = statement_digest(&statement);
         let mut transcript =
             Transcript::<P>::new(&self.prepared.profile, &self.prepared.digest, &digest);
         let [sigma, rho, alpha] = transcript.main(&self.prepared.key.weights);
-        let shown = statement.shown(&self.model.graph);
-        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), shown)
+        let receivers = statement.receivers(graph);
+        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), receivers)
             .with_lookup(alpha, alpha + P::Challenge::ONE);
-        let main = generate_main::<P::Val>(layout, evaluation);
+        let main = generate_main::<P::Val>(layout, evaluation, &[]);
         let projection = generate_projection(layout, &self.weight, &main, &challenges);
         let traces: Vec<_> = (0..layout.tables.len())
             .map(|i| TableTraces {
@@ -35,11 +39,13 @@ impl<P: Protocol> Prover<P> {
                 projection: projection[i].as_deref(),
             })
             .collect();
-        let claims = statement.claims::<P::Val, P::Challenge>(
-            &self.model.graph,
-            &challenges.sigma_powers,
-            rho,
-        );
+        let claims = statement.claims::<P::Val, P::Challenge>(graph, &challenges.sigma_powers, rho);
         debug::check(layout, &traces, &challenges, &claims, limit)
     }
+}
+
+/// The values of some tensors, shown.
+fn pick(ids: &[TensorId], evaluation: &Evaluation) -> Vec<Disclosed> {
+    let value = |id: &TensorId| Disclosed::public(evaluation.tensors[id.index()].clone());
+    ids.iter().map(value).collect()
 }

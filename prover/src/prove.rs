@@ -5,21 +5,21 @@
 
 use air::builder::Challenges;
 use air::graph::Evaluation;
-use air::layout::Table;
-use air::statement::{Policy, Statement};
+use air::layout::{Layout, Table};
+use air::statement::{Policy, Statement, StatementError};
 use air::witness::{generate_main, generate_projection};
 use p3_commit::{OpenedValues, OpeningRequest, Pcs, UnivariateStarkPcs};
 use p3_dft::TwoAdicSubgroupDft;
 use p3_field::{BasedVectorSpace, Field, TwoAdicField};
 use p3_matrix::Matrix;
 use p3_matrix::bitrev::BitReversibleMatrix;
-use p3_matrix::dense::RowMajorMatrix;
+use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixCow};
 use p3_maybe_rayon::prelude::*;
 use tracing::info_span;
 use verifier::config::{PcsProof, ProverData};
 use verifier::proof::statement_digest;
 use verifier::transcript::Pow;
-use verifier::{Opened, Proof, ProofFile, Protocol, TableOpenings};
+use verifier::{KeyError, Opened, Proof, ProofFile, Protocol, TableOpenings};
 
 use crate::adversary::{Adversary, Honest};
 use crate::lookup::{self, Traces};
@@ -34,6 +34,12 @@ pub enum ProveError {
     /// The key's proofs hide nothing, so everything must be shown.
     #[error("this key is not zero-knowledge: input and output must be public")]
     NotHiding,
+    /// The statement that is asked for is false, or nothing that can be said of these tensors.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// What is to be said of a hidden tensor takes more than this implementation goes.
+    #[error(transparent)]
+    Tables(#[from] KeyError),
     /// There is no randomness for masks.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -76,7 +82,10 @@ impl<P: Protocol> Prover<P> {
         adversary: &mut dyn Adversary<P>,
     ) -> Result<ProofFile<P>, ProveError> {
         let _span = info_span!("prove").entered();
-        let layout = &self.prepared.layout;
+        let graph = &self.model.graph;
+        let mut statement = Statement::of::<P::Val>(graph, evaluation, policy)?;
+        adversary.statement(&mut statement);
+        let (layout, _) = self.prepared.proof_layout(&statement)?;
         let mut masks = match layout.is_hiding() {
             true => {
                 let seed = adversary.seed().map_or_else(fresh_seed, Ok)?;
@@ -84,43 +93,77 @@ impl<P: Protocol> Prover<P> {
             }
             false => None,
         };
-        let mut statement = Statement::of(&self.model.graph, evaluation, policy);
-        let mut main: Main<P> =
-            info_span!("main traces").in_scope(|| generate_main(layout, evaluation));
+        let mut main: Main<P> = info_span!("main traces")
+            .in_scope(|| generate_main(&layout, evaluation, &policy.salts(graph)));
         if let Some(masks) = &mut masks {
-            masks.main(layout, &mut main);
+            masks.main(&layout, &mut main);
         }
         adversary.main(&mut main, &mut statement);
-        let proof = self.prove_traces(&statement, main, masks, adversary)?;
+        let run = Run::new(self, layout);
+        let proof = run.prove(&statement, main, masks, adversary)?;
         Ok(ProofFile {
             key: self.prepared.digest,
             statement,
             proof,
         })
     }
+}
 
-    fn prove_traces(
+/// One proof in the making: the prover, and the tables of this statement.
+struct Run<'a, P: Protocol> {
+    prover: &'a Prover<P>,
+    layout: Layout,
+    /// The fixed traces of the tables that are there for the statement, which come last.
+    fixed: Vec<RowMajorMatrix<P::Val>>,
+}
+
+impl<'a, P: Protocol> Run<'a, P> {
+    fn new(prover: &'a Prover<P>, layout: Layout) -> Self {
+        let added = layout.tables.iter().filter(|t| t.is_of_statement());
+        let fixed: Vec<_> = added.map(Table::generate_fixed).collect();
+        Self {
+            prover,
+            layout,
+            fixed,
+        }
+    }
+
+    /// The fixed trace of table `i`.
+    fn fixed(&self, i: usize) -> &RowMajorMatrix<P::Val> {
+        let of_key = &self.prover.fixed;
+        of_key
+            .get(i)
+            .unwrap_or_else(|| &self.fixed[i - of_key.len()])
+    }
+
+    /// The weight matrix of table `i`.
+    fn weight(&self, i: usize) -> Option<&RowMajorMatrix<P::Val>> {
+        self.prover.weight.get(i)?.as_ref()
+    }
+
+    fn prove(
         &self,
         statement: &Statement,
         main: Main<P>,
         mut masks: Option<Masks>,
         adversary: &mut dyn Adversary<P>,
     ) -> Result<Proof<P>, ProveError> {
-        let (profile, layout) = (&self.prepared.profile, &self.prepared.layout);
+        let (prover, layout) = (self.prover, &self.layout);
+        let profile = &prover.prepared.profile;
         let digest = statement_digest(statement);
-        let mut transcript = adversary.transcript(profile, &self.prepared.digest, &digest);
+        let mut transcript = adversary.transcript(profile, &prover.prepared.digest, &digest);
         let wrong_pow = |_| ProveError::Open("grinding failed".into());
 
         // M → σ, ρ, τ
         let (main_commit, main_data) = info_span!("commit main")
-            .in_scope(|| commit::<P>(&self.pcs, main.iter().flatten().cloned()))?;
+            .in_scope(|| commit::<P>(&prover.pcs, main.iter().flatten().cloned()))?;
         let [sigma, rho, _tau] = transcript.main(&main_commit);
 
         // P → α, β
-        let shown = statement.shown(&self.model.graph);
-        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), shown);
+        let receivers = statement.receivers(&prover.model.graph);
+        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), receivers);
         let mut projection = info_span!("projection columns")
-            .in_scope(|| generate_projection(layout, &self.weight, &main, &challenges));
+            .in_scope(|| generate_projection(layout, &prover.weight, &main, &challenges));
         if let Some(masks) = &mut masks {
             masks.projection(layout, &mut projection);
         }
@@ -147,8 +190,8 @@ impl<P: Protocol> Prover<P> {
 
         // Q → ζ
         let data = [
-            &self.fixed_data,
-            &self.weight_data,
+            &prover.fixed_data,
+            &prover.weight_data,
             &main_data,
             &projection_data,
             &lookup_data,
@@ -159,7 +202,8 @@ impl<P: Protocol> Prover<P> {
         let quotients = quotients.into_iter().chain(batch_mask).collect();
         let (quotient_commit, quotient_data) = info_span!("commit quotient").in_scope(|| {
             <P::Pcs as UnivariateStarkPcs<P::Challenge, P::Challenger>>::commit_ldes(
-                &self.pcs, quotients,
+                &prover.pcs,
+                quotients,
             )
             .map_err(|e| ProveError::Commit(format!("{e:?}")))
         })?;
@@ -194,18 +238,18 @@ impl<P: Protocol> Prover<P> {
     }
 
     /// Commits to extension columns, as their base columns.
-    fn commit_extension<'a>(
+    fn commit_extension<'c>(
         &self,
-        columns: impl Iterator<Item = &'a Vec<P::Challenge>>,
+        columns: impl Iterator<Item = &'c Vec<P::Challenge>>,
         width: impl Fn(&Table) -> usize,
     ) -> Result<(verifier::config::Commitment<P>, ProverData<P>), SetupError> {
         let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-        let tables = self.prepared.layout.tables.iter().filter(|t| width(t) > 0);
+        let tables = self.layout.tables.iter().filter(|t| width(t) > 0);
         let matrices = columns.zip(tables).map(|(column, table)| {
             let base = P::Challenge::flatten_to_base(column.clone());
             RowMajorMatrix::new(base, width(table) * degree)
         });
-        commit::<P>(&self.pcs, matrices)
+        commit::<P>(&self.prover.pcs, matrices)
     }
 
     fn lookup_columns(
@@ -214,13 +258,13 @@ impl<P: Protocol> Prover<P> {
         projection: &[Option<Vec<P::Challenge>>],
         challenges: &Challenges<P::Challenge>,
     ) -> (Vec<Vec<P::Challenge>>, Vec<P::Challenge>) {
-        let tables = &self.prepared.layout.tables;
+        let tables = &self.layout.tables;
         (0..tables.len())
             .into_par_iter()
             .map(|i| {
                 let traces = Traces {
-                    fixed: &self.fixed[i],
-                    weight: self.weight[i].as_ref(),
+                    fixed: self.fixed(i),
+                    weight: self.weight(i),
                     main: main[i].as_ref(),
                     projection: projection[i].as_deref(),
                 };
@@ -239,7 +283,8 @@ impl<P: Protocol> Prover<P> {
         lambda: P::Challenge,
         mut masks: Option<&mut Masks>,
     ) -> Vec<RowMajorMatrix<P::Val>> {
-        let log_blowup = self.prepared.profile.log_blowup;
+        let prover = self.prover;
+        let log_blowup = prover.prepared.profile.log_blowup;
         // Matrices of a commitment are numbered among the tables that have one.
         let (mut w, mut m, mut p) = (0, 0, 0);
         let index = |has: bool, counter: &mut usize| {
@@ -249,18 +294,14 @@ impl<P: Protocol> Prover<P> {
             })
         };
         let mut chunks = Vec::new();
-        for (i, (table, &terminal)) in self
-            .prepared
-            .layout
-            .tables
-            .iter()
-            .zip(terminals)
-            .enumerate()
-        {
+        for (i, (table, &terminal)) in self.layout.tables.iter().zip(terminals).enumerate() {
             let log_size = table.log_height + quotient::EXTENSION.ilog2() as usize;
-            let view = |data, index| P::evaluations(&self.pcs, data, index, log_size);
+            let view = |data, index| P::evaluations(&prover.pcs, data, index, log_size);
             let columns = Columns {
-                fixed: view(fixed, i),
+                fixed: match table.is_of_statement() {
+                    true => self.extend_fixed(i, log_size),
+                    false => view(fixed, i),
+                },
                 weight: index(table.widths.weight > 0, &mut w).map(|j| view(weight, j)),
                 main: index(table.committed.main > 0, &mut m).map(|j| view(main, j)),
                 projection: index(table.committed.projection > 0, &mut p)
@@ -274,20 +315,38 @@ impl<P: Protocol> Prover<P> {
             };
             let masks = masks.as_mut().map_or(Vec::new(), |m| m.quotient(table));
             chunks.push(quotient::chunks::<P>(
-                &self.dft, table, &columns, &folding, &masks, log_blowup,
+                &prover.dft,
+                table,
+                &columns,
+                &folding,
+                &masks,
+                log_blowup,
             ));
         }
         chunks
     }
 
+    /// Fixed columns that nobody commits to on the coset of size `2^log_size`, bit-reversed.
+    fn extend_fixed(&self, i: usize, log_size: usize) -> RowMajorMatrixCow<'static, P::Val> {
+        let fixed = self.fixed(i).clone();
+        let added_bits = log_size - self.layout.tables[i].log_height;
+        let dft = &self.prover.dft;
+        let extended = dft
+            .coset_lde_batch(fixed, added_bits, P::Val::GENERATOR)
+            .bit_reverse_rows()
+            .to_row_major_matrix();
+        RowMajorMatrixCow::new(extended.values.into(), extended.width)
+    }
+
     /// The low-degree extension of the mask of the batched opening.
     fn batch_mask(&self, mut masks: Masks) -> RowMajorMatrix<P::Val> {
         let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-        let height = 1 << self.prepared.layout.max_log_height();
-        self.dft
+        let height = 1 << self.layout.max_log_height();
+        self.prover
+            .dft
             .coset_lde_batch(
                 masks.batch(height, degree),
-                self.prepared.profile.log_blowup,
+                self.prover.prepared.profile.log_blowup,
                 P::Val::GENERATOR,
             )
             .bit_reverse_rows()
@@ -302,7 +361,7 @@ impl<P: Protocol> Prover<P> {
         zeta: P::Challenge,
         challenger: &mut P::Challenger,
     ) -> Result<Openings<P>, ProveError> {
-        let layout = &self.prepared.layout;
+        let layout = &self.layout;
         let tables = &layout.tables;
         let mut requests: Vec<_> = rounds
             .into_iter()
@@ -322,9 +381,12 @@ impl<P: Protocol> Prover<P> {
         if let (true, Some(last)) = (layout.is_hiding(), requests.last_mut()) {
             last.points.push(vec![zeta]);
         }
-        let (mut opened, proof) =
-            <P::Pcs as Pcs<P::Challenge, P::Challenger>>::open(&self.pcs, requests, challenger)
-                .map_err(|e| ProveError::Open(format!("{e:?}")))?;
+        let (mut opened, proof) = <P::Pcs as Pcs<P::Challenge, P::Challenger>>::open(
+            &self.prover.pcs,
+            requests,
+            challenger,
+        )
+        .map_err(|e| ProveError::Open(format!("{e:?}")))?;
         let mask = match (layout.is_hiding(), opened.last_mut()) {
             (true, Some(last)) => last.pop().unwrap_or_default().concat(),
             _ => Vec::new(),
@@ -338,7 +400,7 @@ type Width = fn(&Table) -> usize;
 
 /// For each commitment: which tables have a matrix in it, and whether it is opened at ω·ζ too.
 const ROUNDS: [(Width, bool); 6] = [
-    (|t| t.widths.fixed, false),
+    (|t| t.committed.fixed, false),
     (|t| t.widths.weight, false),
     (|t| t.committed.main, false),
     (|t| t.committed.projection, true),

@@ -145,8 +145,8 @@ fn check_degrees<P: Protocol>(layout: &Layout) -> Result<(), SetupError> {
     let mut challenger = P::challenger();
     let mut draw = || -> P::Challenge { challenger.sample_algebra_element() };
     // Degrees do not depend on what is shown, but more is more.
-    let shown = vec![true; layout.tensors()];
-    let challenges = Challenges::projection(draw(), draw(), layout.power_counts(), shown)
+    let receivers = vec![1; layout.tensors()];
+    let challenges = Challenges::projection(draw(), draw(), layout.power_counts(), receivers)
         .with_lookup(draw(), draw());
     for table in &layout.tables {
         let degree = air::debug::degree(table, &challenges, draw());

@@ -6,7 +6,7 @@
 mod common;
 
 use air::graph::Function;
-use air::statement::{Disclosed, Policy, Visibility};
+use air::statement::{Disclosed, Policy, Statement, Visibility};
 use common::attack::{Attack, EF, F, Lab, constraints, shown};
 use common::{P, Spec, input, mlp};
 use p3_field::PrimeCharacteristicRing;
@@ -14,15 +14,11 @@ use prover::{ProveError, Prover};
 use verifier::VerifyError::{self, Buses, NotHiding};
 use verifier::{KeyError, Privacy, Profile, ProofFile, VerifyingKey, verify, verify_file};
 
-const fn policy(inputs: Visibility, outputs: Visibility) -> Policy {
-    Policy { inputs, outputs }
-}
-
 const POLICIES: [Policy; 4] = [
-    policy(Visibility::Public, Visibility::Public),
-    policy(Visibility::Private, Visibility::Public),
-    policy(Visibility::Public, Visibility::Private),
-    policy(Visibility::Private, Visibility::Private),
+    Policy::new(Visibility::Public, Visibility::Public),
+    Policy::new(Visibility::Private, Visibility::Public),
+    Policy::new(Visibility::Public, Visibility::Private),
+    Policy::new(Visibility::Private, Visibility::Private),
 ];
 
 const WEIGHTS: Privacy = Privacy::DataAndWeights { proofs: 2 };
@@ -54,10 +50,10 @@ fn accepts_every_combination() {
                 let bytes = file.to_bytes(&key);
                 let file = ProofFile::from_bytes(&bytes, &key).expect("it decodes");
                 verify_file(&key, &file).expect("it verifies");
-                let shows = |d: &Disclosed| d.values().is_some();
-                let public = |v| v == Visibility::Public;
-                assert_eq!(shows(&file.statement.inputs[0]), public(policy.inputs));
-                assert_eq!(shows(&file.statement.outputs[0]), public(policy.outputs));
+                let shows = |d: &Disclosed| d.values.is_some();
+                let public = |v: &Visibility| *v == Visibility::Public;
+                assert_eq!(shows(&file.statement.inputs[0]), public(&policy.inputs));
+                assert_eq!(shows(&file.statement.outputs[0]), public(&policy.outputs));
             }
         }
     }
@@ -78,20 +74,17 @@ fn accepts_models_of_every_shape() {
 
 #[test]
 fn rejects_a_proof_passed_off_as_another_kind() {
-    for shown_as in POLICIES {
-        let lab = lab(Privacy::Data, shown_as);
+    for policy in POLICIES {
+        let lab = lab(Privacy::Data, policy.clone());
         let file = lab.forge(&mut Attack::default());
         let key = lab.prover.verifying_key();
         for other in POLICIES {
             let graph = &lab.prover.model().graph;
-            let statement = air::statement::Statement::of(graph, &lab.evaluation, &other);
+            let statement =
+                Statement::of::<F>(graph, &lab.evaluation, &other).expect("it can be said");
             let verified = verify(key, &statement, &file.proof);
             // Even where everything the other statement says is true.
-            assert_eq!(
-                verified.is_ok(),
-                other == shown_as,
-                "{shown_as:?} {other:?}"
-            );
+            assert_eq!(verified.is_ok(), other == policy, "{policy:?} {other:?}");
         }
     }
 }

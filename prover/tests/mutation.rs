@@ -56,7 +56,9 @@ fn projection_pin(table: &Table, row: usize, column: usize) -> Pin {
         Chip::Weights(air) if ends_block(air, row) => Pinned(Buses),
         Chip::Weights(_) => Pinned(constraints("weights")),
         Chip::Lookup(_) => unreachable!("lookup tables have no projections"),
-        Chip::Sha256(_) | Chip::Poseidon2(_) => unreachable!("no tensor of these models is hashed"),
+        Chip::Sha256(_) | Chip::Poseidon2(_) | Chip::Compare(_) => {
+            unreachable!("nothing is said of a hidden tensor of these models")
+        }
     }
 }
 

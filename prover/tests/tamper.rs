@@ -249,7 +249,7 @@ fn rejects_a_change_of_every_field_of_a_statement() {
     let lists: [Tensors; 2] = [|s| &mut s.inputs, |s| &mut s.outputs];
     for (list, (values, id)) in lists.into_iter().zip([(&inputs, 0), (&outputs, 2)]) {
         let range = f.key.key.graph.tensors[id].range;
-        let len = values[0].values().map_or(0, <[i32]>::len);
+        let len = values[0].values.as_ref().map_or(0, Vec::len);
         let wrong = |change: &dyn Fn(&mut Vec<Disclosed>)| f.bad_statement(|s| change(list(s)));
         assert_eq!(wrong(&|v| shown(&mut v[0])[1] ^= 1), Buses);
         for outside in [range.hi + 1, range.lo - 1, i32::MAX, i32::MIN] {
@@ -271,10 +271,10 @@ fn rejects_a_change_of_every_field_of_a_statement() {
         );
         assert_eq!(wrong(&|v| shown(&mut v[0]).clear()), length(0).into());
         let count = |got| StatementError::Count { expected: 1, got };
-        assert_eq!(wrong(&|v| v[0] = Disclosed::Private), NotHiding);
+        assert_eq!(wrong(&|v| v[0] = Disclosed::PRIVATE), NotHiding);
         assert_eq!(wrong(&|v| v.clear()), count(0).into());
         assert_eq!(
-            wrong(&|v| v.push(Disclosed::Public(vec![]))),
+            wrong(&|v| v.push(Disclosed::public(vec![]))),
             count(2).into()
         );
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use air::graph::{Graph, GraphError};
 use air::hiding::Hiding;
 use air::layout::{Layout, LayoutError};
+use air::statement::{Disclosed, Statement};
 use p3_commit::Pcs;
 use p3_field::{BasedVectorSpace, PrimeField32};
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,24 @@ pub fn layout_of<P: Protocol>(
     Ok(Layout::new(graph, privacy.hiding(profile), modulus)?)
 }
 
+/// The level of proofs with these tables, which must reach the profile's target.
+fn security_of<P: Protocol>(
+    graph: &Graph,
+    layout: &Layout,
+    profile: &Profile,
+) -> Result<Security, KeyError> {
+    let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+    let security = Security::new::<P>(profile, &Shape::new(graph, layout, degree));
+    if security.bits() < f64::from(profile.target_bits) {
+        return Err(KeyError::Security {
+            round: security.binding(),
+            bits: security.bits() as u32,
+            target: profile.target_bits,
+        });
+    }
+    Ok(security)
+}
+
 impl<P: Protocol> VerifyingKey<P> {
     /// The key as a file.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -191,15 +210,7 @@ impl<P: Protocol> VerifyingKey<P> {
             return Err(KeyError::Commitment);
         }
         let layout = layout_of::<P>(&self.graph, &profile, self.privacy)?;
-        let shape = Shape::new(&self.graph, &layout, degree);
-        let security = Security::new::<P>(&profile, &shape);
-        if security.bits() < f64::from(profile.target_bits) {
-            return Err(KeyError::Security {
-                round: security.binding(),
-                bits: security.bits() as u32,
-                target: profile.target_bits,
-            });
-        }
+        let security = security_of::<P>(&self.graph, &layout, &profile)?;
         let digest = self.digest();
         Ok(Prepared {
             key: self,
@@ -212,9 +223,9 @@ impl<P: Protocol> VerifyingKey<P> {
 }
 
 impl<P: Protocol> Prepared<P> {
-    /// Rebuilds the fixed columns from the graph and compares their commitment with the key's.
+    /// Rebuilds the fixed columns from graph, profile and privacy, and compares their commitment with the key's.
     ///
-    /// Selectors, range tables and activation tables follow from the graph alone, so a key that
+    /// Selectors, range tables and activation tables follow from graph, profile and privacy, so a key that
     /// passes can be wrong in one thing only: which weights it commits to, and that is its identity.
     /// Without this check a key must come from someone who is trusted to have run setup. It costs
     /// about as much as committing to the fixed columns, and needs to be made once for each key.
@@ -232,6 +243,22 @@ impl<P: Protocol> Prepared<P> {
         match committed {
             Ok((commitment, _)) if commitment == self.key.fixed => Ok(()),
             _ => Err(KeyError::Fixed),
+        }
+    }
+
+    /// The tables of a proof of this statement, and the level it reaches. The statement must have
+    /// passed its check against the graph.
+    pub fn proof_layout(&self, statement: &Statement) -> Result<(Layout, Security), KeyError> {
+        let graph = &self.key.graph;
+        let needs_tables = |(_, _, said): (_, _, &Disclosed)| said.needs_table();
+        match self.key.privacy.hiding(&self.profile) {
+            Some(hiding) if statement.tensors(graph).any(needs_tables) => {
+                let modulus = u64::from(P::Val::ORDER_U32);
+                let layout = (self.layout).with_statement(graph, statement, &hiding, modulus)?;
+                let security = security_of::<P>(graph, &layout, &self.profile)?;
+                Ok((layout, security))
+            }
+            _ => Ok((self.layout.clone(), self.security.clone())),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use air::layout::{Layout, Table};
+use air::layout::{Layout, MAX_LOG_HEIGHT, Table};
 use air::statement::Statement;
 use p3_field::BasedVectorSpace;
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ pub type Opened<P> = Vec<TableOpenings<<P as Protocol>::Challenge>>;
 /// base columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableOpenings<EF> {
-    /// Fixed columns at ζ.
+    /// Fixed columns at ζ; none of a table that is there for the statement.
     pub fixed: Vec<EF>,
     /// Weight columns at ζ.
     pub weight: Vec<EF>,
@@ -88,7 +88,7 @@ impl<EF> TableOpenings<EF> {
             quotient,
         } = self;
         let (w, c) = (table.widths, table.committed);
-        fixed.len() == w.fixed
+        fixed.len() == c.fixed
             && weight.len() == w.weight
             && main.len() == c.main
             && projection.len() == c.projection * degree
@@ -138,39 +138,50 @@ pub fn statement_digest(statement: &Statement) -> Digest {
     digest("provenn statement", &statement.canonical_bytes())
 }
 
-/// A size no valid proof for this key exceeds.
+/// A size no valid proof for this key exceeds, whatever its statement.
 pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
     let profile = &prepared.profile;
+    let graph = &prepared.key.graph;
     let layout: &Layout = &prepared.layout;
-    let columns: usize = layout
+    let own: usize = layout
         .tables
         .iter()
         .map(|t| {
             let (w, c) = (t.widths, t.committed);
             let extension = c.projection + c.lookup + c.quotient;
-            w.fixed + w.weight + c.main + degree * extension
+            c.fixed + w.weight + c.main + degree * extension
         })
         .sum();
-    let log_height = layout.max_log_height();
+    // What may be proved of an input or output, wherever something can be hidden.
+    let boundary = graph.inputs.iter().chain(&graph.outputs);
+    let (statement, statement_tables) = match layout.is_hiding() {
+        true => boundary
+            .map(|id| STATEMENT_COLUMNS * graph.tensors[id.index()].positions as usize)
+            .fold((0, 1), |(sum, tables), columns| (sum + columns, tables + 3)),
+        false => (0, 0),
+    };
     // The mask of the batch.
-    let columns = columns + degree;
+    let columns = own + statement + degree;
+    let tables = layout.tables.len() + statement_tables;
+    let log_height = match statement_tables {
+        0 => layout.max_log_height(),
+        _ => MAX_LOG_HEIGHT,
+    };
     let depth = log_height + profile.log_blowup;
     let element = 4 * degree;
     // Opened at most twice each; per query every column once, with a length per matrix and batch.
-    let openings = 2 * columns * element + 64 * layout.tables.len() * 8;
-    let rows = columns * 4 + (6 * layout.tables.len() + 6) * 16;
+    let openings = 2 * columns * element + 64 * tables * 8;
+    let rows = columns * 4 + (6 * tables + 6) * 16;
     // Authentication paths: six input trees and at most one folding layer per level folded.
     let layers = log_height.saturating_sub(profile.log_final_poly_len);
     let paths = (6 + layers) * depth * 32;
     let folds = layers * ((element << profile.max_log_arity) + 16);
-    let statement: usize = prepared
-        .key
-        .graph
-        .tensors
-        .iter()
-        .map(|t| 4 * t.len() + 16)
-        .sum();
+    let said: usize = graph.tensors.iter().map(|t| 8 * t.len() + 128).sum();
     let last = element << profile.log_final_poly_len;
-    openings + profile.num_queries * (rows + paths + folds) + last + statement + (1 << 16)
+    openings + profile.num_queries * (rows + paths + folds) + last + said + (1 << 16)
 }
+
+/// More columns, as base columns, than all tables of one tensor with one position have: a hash
+/// table, one for bounds, one for ranks, and a share of their range table.
+const STATEMENT_COLUMNS: usize = 512;

@@ -25,7 +25,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use air::chips::{Air, MAX_DEGREE};
-use air::graph::Graph;
+use air::graph::{Graph, Tensor};
 use air::layout::Layout;
 use air::logup::lookup_constraints;
 use p3_field::{BasedVectorSpace, PrimeField32};
@@ -83,6 +83,10 @@ impl Shape {
             openings: 0,
             quotient_chunks: 0,
         };
+        // Every identity between two projections of one tensor is a polynomial in ρ and σ of degree
+        // (features − 1) + (positions − 1).
+        let degree = |t: &Tensor| t.features as usize + t.positions as usize;
+        let largest = graph.tensors.iter().map(degree).max().unwrap_or(0);
         for table in &layout.tables {
             let w = table.widths;
             debug_assert_eq!(w.constraints, table.chip.constraint_names().len());
@@ -90,9 +94,14 @@ impl Shape {
             shape.min_log_height = shape.min_log_height.min(table.log_height);
             shape.constraints += w.constraints + lookup_constraints(w.messages);
             shape.messages += w.messages << table.log_height;
+            shape.projection_degree += table.chip.projection_degree();
+            if table.is_of_statement() {
+                // It receives a tensor's claim too.
+                shape.projection_degree += largest;
+            }
             let c = table.committed;
             shape.quotient_chunks = shape.quotient_chunks.max(c.quotient);
-            shape.openings += w.fixed
+            shape.openings += c.fixed
                 + w.weight
                 + c.main
                 + extension_degree * (2 * c.projection + 2 * c.lookup + c.quotient);
@@ -101,13 +110,8 @@ impl Shape {
             // The mask of the batch.
             shape.openings += extension_degree;
         }
-        // Every tensor takes part in one identity per side it is claimed on; each is a polynomial
-        // of degree (features − 1) + (positions − 1) in ρ and σ.
-        shape.projection_degree = graph
-            .tensors
-            .iter()
-            .map(|t| 2 * (t.features as usize + t.positions as usize))
-            .sum();
+        // Every tensor takes part in one identity per side it is claimed on.
+        shape.projection_degree += graph.tensors.iter().map(|t| 2 * degree(t)).sum::<usize>();
         shape
     }
 }

@@ -10,15 +10,18 @@ use alloc::vec::Vec;
 use air::builder::{Challenges, ConstraintFolder, Element, Over, Row};
 use air::bus::Bus;
 use air::chips::Air;
-use air::layout::Table;
+use air::layout::{Layout, Table};
 use air::logup::LookupRow;
 use air::statement::{Statement, StatementError};
 use p3_commit::{CommitmentOpening, MatrixOpening, Pcs, PointOpening};
 use p3_field::coset::TwoAdicMultiplicativeCoset;
-use p3_field::{BasedVectorSpace, Field, PrimeCharacteristicRing, TwoAdicField};
+use p3_field::{
+    BasedVectorSpace, Field, PrimeCharacteristicRing, PrimeField32, TwoAdicField,
+    batch_multiplicative_inverse,
+};
 
 use crate::config::{Commitment, Protocol};
-use crate::key::Prepared;
+use crate::key::{KeyError, Prepared};
 use crate::proof::{Proof, ProofFile, TableOpenings, statement_digest};
 use crate::transcript::{Digest, Pow, Transcript};
 
@@ -36,7 +39,7 @@ pub struct Verified {
 }
 
 /// Why a proof is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The statement is not about this key's graph.
@@ -45,6 +48,10 @@ pub enum VerifyError {
     /// The statement does not show everything, and proofs for this key hide nothing.
     #[error("the statement hides values, but proofs for this key are not zero-knowledge")]
     NotHiding,
+    /// What the statement says of a hidden tensor cannot be proved: its tables would be too tall, or
+    /// the proof below its level.
+    #[error("the statement cannot be proved with this key: {0}")]
+    Tables(#[from] KeyError),
     /// The proof file names another key.
     #[error("the proof was made for another verifying key")]
     Key,
@@ -91,11 +98,13 @@ pub fn verify<P: Protocol>(
     statement: &Statement,
     proof: &Proof<P>,
 ) -> Result<Verified, VerifyError> {
-    statement.check(&prepared.key.graph)?;
+    let modulus = u64::from(P::Val::ORDER_U32);
+    statement.check(&prepared.key.graph, modulus)?;
     if statement.hides() && !prepared.layout.is_hiding() {
         return Err(VerifyError::NotHiding);
     }
-    check_shape(prepared, proof)?;
+    let (layout, security) = prepared.proof_layout(statement)?;
+    check_shape(&layout, proof)?;
 
     let profile = &prepared.profile;
     let digest = statement_digest(statement);
@@ -109,17 +118,16 @@ pub fn verify<P: Protocol>(
         .quotient(&proof.quotient, profile, Pow::Check(proof.ood_pow))
         .map_err(|_| VerifyError::Pow("the out-of-domain point"))?;
 
-    let powers = prepared.layout.power_counts();
-    let shown = statement.shown(&prepared.key.graph);
-    let challenges = Challenges::projection(sigma, rho, powers, shown).with_lookup(alpha, beta);
+    let receivers = statement.receivers(&prepared.key.graph);
+    let challenges = Challenges::projection(sigma, rho, layout.power_counts(), receivers)
+        .with_lookup(alpha, beta);
     check_buses::<P>(prepared, statement, &challenges, &proof.terminals)?;
-    for ((table, opened), &terminal) in (prepared.layout.tables.iter())
-        .zip(&proof.opened)
-        .zip(&proof.terminals)
+    for ((table, opened), &terminal) in
+        (layout.tables.iter().zip(&proof.opened)).zip(&proof.terminals)
     {
         check_constraints::<P>(table, opened, terminal, &challenges, lambda, zeta)?;
     }
-    let rounds = opening_rounds(prepared, proof, zeta).ok_or(VerifyError::Domain)?;
+    let rounds = opening_rounds(prepared, &layout, proof, zeta).ok_or(VerifyError::Domain)?;
     P::pcs(profile)
         .verify(rounds, &proof.pcs, &mut transcript.challenger)
         .map_err(|e| VerifyError::Opening(alloc::format!("{e:?}")))?;
@@ -128,13 +136,13 @@ pub fn verify<P: Protocol>(
         model: prepared.model_digest(),
         key: prepared.digest,
         statement: digest,
-        security_bits: prepared.security.bits() as u32,
+        security_bits: security.bits() as u32,
     })
 }
 
-fn check_shape<P: Protocol>(prepared: &Prepared<P>, proof: &Proof<P>) -> Result<(), VerifyError> {
+fn check_shape<P: Protocol>(layout: &Layout, proof: &Proof<P>) -> Result<(), VerifyError> {
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-    let tables = &prepared.layout.tables;
+    let tables = &layout.tables;
     let commitments = [
         &proof.main,
         &proof.projection,
@@ -157,11 +165,7 @@ fn check_shape<P: Protocol>(prepared: &Prepared<P>, proof: &Proof<P>) -> Result<
     if !tables.iter().zip(&proof.opened).all(matches) {
         return Err(VerifyError::Shape("a table's openings"));
     }
-    let mask = if prepared.layout.is_hiding() {
-        degree
-    } else {
-        0
-    };
+    let mask = if layout.is_hiding() { degree } else { 0 };
     if proof.mask.len() != mask {
         return Err(VerifyError::Shape("the mask"));
     }
@@ -214,8 +218,12 @@ fn check_constraints<P: Protocol>(
         let terms = coefficients.iter().zip(&opened.weight);
         terms.map(|(&c, &w)| c * w).sum()
     });
+    let fixed = match table.is_of_statement() {
+        true => &fixed_at::<P>(table, zeta).ok_or(VerifyError::Domain)?,
+        false => &opened.fixed,
+    };
     let row = Row {
-        fixed: &opened.fixed,
+        fixed,
         weight: &opened.weight,
         main: &opened.main,
         form,
@@ -247,6 +255,36 @@ fn check_constraints<P: Protocol>(
     }
 }
 
+/// The fixed columns of a statement's table at ζ, from their values on the live rows: with n rows
+/// and ω the generator of their domain, `f(ζ) = (ζ^n − 1)/n · Σ_r f(ω^r)·ω^r/(ζ − ω^r)`. `None` if ζ
+/// lies in the domain.
+fn fixed_at<P: Protocol>(table: &Table, zeta: P::Challenge) -> Option<Vec<P::Challenge>> {
+    let fixed = table.generate_live_fixed::<P::Val>();
+    let omega = P::Val::two_adic_generator(table.log_height);
+    let points: Vec<P::Val> = omega.powers().take(table.live_rows()).collect();
+    let distances: Vec<P::Challenge> = points.iter().map(|&x| zeta - x).collect();
+    if distances.iter().any(P::Challenge::is_zero) {
+        return None;
+    }
+    let height = P::Val::from_u32(1 << table.log_height);
+    let scale = (zeta.exp_power_of_2(table.log_height) - P::Challenge::ONE) * height.inverse();
+    let mut values = P::Challenge::zero_vec(fixed.width);
+    let inverses = batch_multiplicative_inverse(&distances);
+    for ((row, &x), &inverse) in fixed.row_slices().zip(&points).zip(&inverses) {
+        let weight = inverse * x;
+        for (value, &cell) in values.iter_mut().zip(row) {
+            // Most cells are 0 or 1.
+            if cell.is_one() {
+                *value += weight;
+            } else if !cell.is_zero() {
+                *value += weight * cell;
+            }
+        }
+    }
+    values.iter_mut().for_each(|value| *value *= scale);
+    Some(values)
+}
+
 /// Extension columns from the opened values of their base columns.
 fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
@@ -276,6 +314,7 @@ type Pick<EF> = fn(&TableOpenings<EF>) -> Vec<Vec<EF>>;
 /// with it the mask of the batch.
 fn opening_rounds<P: Protocol>(
     prepared: &Prepared<P>,
+    layout: &Layout,
     proof: &Proof<P>,
     zeta: P::Challenge,
 ) -> Option<Vec<Round<P>>> {
@@ -294,10 +333,10 @@ fn opening_rounds<P: Protocol>(
     ];
     let mut rounds: Vec<Round<P>> = rounds
         .into_iter()
-        .map(|(commitment, pick)| opening_round(prepared, proof, zeta, commitment, pick))
+        .map(|(commitment, pick)| opening_round(layout, proof, zeta, commitment, pick))
         .collect::<Option<_>>()?;
-    if prepared.layout.is_hiding() {
-        let log_height = prepared.layout.max_log_height();
+    if layout.is_hiding() {
+        let log_height = layout.max_log_height();
         let values = proof.mask.clone();
         rounds.last_mut()?.matrices.push(MatrixOpening {
             domain: TwoAdicMultiplicativeCoset::new(P::Val::ONE, log_height)?,
@@ -312,14 +351,14 @@ fn opening_rounds<P: Protocol>(
 
 /// One commitment: a matrix for every table that has columns in it.
 fn opening_round<P: Protocol>(
-    prepared: &Prepared<P>,
+    layout: &Layout,
     proof: &Proof<P>,
     zeta: P::Challenge,
     commitment: &Commitment<P>,
     pick: Pick<P::Challenge>,
 ) -> Option<Round<P>> {
     let mut matrices = Vec::new();
-    for (table, opened) in prepared.layout.tables.iter().zip(&proof.opened) {
+    for (table, opened) in layout.tables.iter().zip(&proof.opened) {
         let values = pick(opened);
         if values.iter().all(Vec::is_empty) {
             continue;

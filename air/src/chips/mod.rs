@@ -5,6 +5,7 @@
 //! variant and a line in `with_chip`.
 
 pub mod activation;
+pub mod compare;
 pub mod hashed;
 pub mod lookup;
 pub mod poseidon2;
@@ -16,14 +17,15 @@ use alloc::vec::Vec;
 use p3_field::Field;
 
 use self::activation::ActivationAir;
+use self::compare::CompareAir;
 use self::lookup::LookupAir;
 use self::poseidon2::Poseidon2Air;
 use self::sha256::Sha256Air;
 use self::weights::WeightsAir;
 use crate::builder::{AirBuilder, Challenges};
 
-/// Largest degree of any constraint. With degree 3 the quotient has two chunks and a blow-up of 2
-/// is enough.
+/// Largest degree of any constraint. With degree 3 the quotient has two chunks, three with masks,
+/// and a blow-up of 2 is enough.
 pub const MAX_DEGREE: usize = 3;
 
 /// Number of columns of each kind, and of messages per row.
@@ -75,6 +77,12 @@ pub trait Air {
         self.widths().messages > 1
     }
 
+    /// Summed degrees, in σ and ρ, of the identities the chip checks by itself. Those on the claims
+    /// it sends or receives are not counted.
+    fn projection_degree(&self) -> usize {
+        0
+    }
+
     /// States all constraints and messages of one row.
     fn eval<B: AirBuilder>(&self, builder: &mut B);
 
@@ -101,6 +109,8 @@ pub enum Chip {
     Sha256(Sha256Air),
     /// The Poseidon2 digest of a hidden tensor.
     Poseidon2(Poseidon2Air),
+    /// Bounds or ranks of a hidden tensor.
+    Compare(CompareAir),
 }
 
 /// Runs the same expression for whichever chip it is.
@@ -112,6 +122,7 @@ macro_rules! with_chip {
             Chip::Lookup($air) => $body,
             Chip::Sha256($air) => $body,
             Chip::Poseidon2($air) => $body,
+            Chip::Compare($air) => $body,
         }
     };
 }
@@ -139,6 +150,10 @@ impl Air for Chip {
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
         with_chip!(self, air => air.eval(builder));
+    }
+
+    fn projection_degree(&self) -> usize {
+        with_chip!(self, air => air.projection_degree())
     }
 
     fn fixed_rows<F: Field>(&self) -> Vec<F> {

@@ -1,7 +1,7 @@
 //! # Layout: from a graph to tables
 //!
-//! [`Layout::new`] is a pure function of the graph. The verifier runs it on the graph inside the
-//! verifying key, so table order, widths and heights are never read from a proof.
+//! [`Layout::new`] is a pure function of the graph and of what proofs hide. The verifier runs it on
+//! the graph inside the verifying key, so table order, widths and heights are never read from a proof.
 //!
 //! | table | rows | one for |
 //! |---|---|---|
@@ -9,6 +9,16 @@
 //! | `weights` | one per `lanes` weights | the model |
 //! | `range` | `2^bits` per limb width in use | the model |
 //! | `functions` | one per entry of every activation table in use | the model |
+//!
+//! What a statement says of hidden tensors takes tables of its own, which [`Layout::with_statement`]
+//! puts behind the others. The key knows nothing of them: there is no commitment to their fixed
+//! columns, and the verifier evaluates these itself.
+//!
+//! | table | rows | one for |
+//! |---|---|---|
+//! | `sha256`, `poseidon2` | by the tensor's size | each digest |
+//! | `bounds`, `leading` | one per feature, one | each tensor with bounds, or with ranks |
+//! | `range` | `2^bits` per limb width in use | all of the line above |
 //!
 //! Free choices (lanes, limb widths) are made by the cost model of [`cost`].
 
@@ -22,11 +32,16 @@ use p3_matrix::dense::RowMajorMatrix;
 
 use crate::builder::{PowerCounts, engine};
 use crate::chips::activation::ActivationAir;
+use crate::chips::compare::{CompareAir, Rule};
+use crate::chips::hashed::{HashError, HashedTensor};
 use crate::chips::lookup::{LookupAir, LookupContent};
+use crate::chips::poseidon2::Poseidon2Air;
+use crate::chips::sha256::Sha256Air;
 use crate::chips::weights::{WeightBlock, WeightsAir};
 use crate::chips::{Air, Chip, MAX_DEGREE, Widths};
 use crate::graph::{Activation, Function, Graph};
 use crate::hiding::{Hiding, LEAF_COLUMNS, MaskBands};
+use crate::statement::{Disclosed, Hash, Statement};
 
 /// Smallest height of a table, as a logarithm. Shorter tables would save nothing measurable and
 /// would cost queries: the relative distance of a code of 2^4 rows is visibly below its limit.
@@ -43,6 +58,8 @@ pub const MAX_POSITIONS: u32 = 64;
 /// is added stands behind the chip's own columns, and no constraint reads it but the terminal's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
+    /// Fixed columns; none of a statement's table.
+    pub fixed: usize,
     /// Main columns.
     pub main: usize,
     /// Projection columns, each an extension element.
@@ -80,12 +97,14 @@ impl Table {
         let bands = hiding.map(|h| h.bands(&chip));
         let rows = chip.rows() + bands.unwrap_or_default().rows();
         let own = Committed {
+            fixed: widths.fixed,
             main: widths.main,
             projection: widths.projection,
             lookup: widths.lookup(),
             quotient: QUOTIENT_CHUNKS,
         };
         let committed = hiding.map_or(own, |h| Committed {
+            fixed: own.fixed,
             main: if own.main > 0 {
                 own.main.max(LEAF_COLUMNS)
             } else {
@@ -105,6 +124,19 @@ impl Table {
             bands,
             quotient_mask: hiding.map_or(0, Hiding::quotient_mask),
         }
+    }
+
+    /// A table that is there because of what a statement says.
+    pub fn of_statement(chip: Chip, hiding: &Hiding) -> Self {
+        let mut table = Self::new(chip, Some(hiding));
+        table.committed.fixed = 0;
+        table
+    }
+
+    /// Whether it is there because of what a statement says. Then nobody has committed to its fixed
+    /// columns, and the verifier evaluates them itself.
+    pub const fn is_of_statement(&self) -> bool {
+        self.committed.fixed == 0
     }
 
     /// The chip's name.
@@ -147,11 +179,18 @@ impl Table {
 
     /// The fixed trace: the engine's columns and the chip's.
     pub fn generate_fixed<F: Field>(&self) -> RowMajorMatrix<F> {
+        let mut fixed = self.generate_live_fixed();
+        fixed.values.resize(self.height() * fixed.width, F::ZERO);
+        fixed
+    }
+
+    /// The live rows of the fixed trace; all others are 0.
+    pub fn generate_live_fixed<F: Field>(&self) -> RowMajorMatrix<F> {
         let (live, width) = (self.chip.rows(), self.widths.fixed);
-        let mut values = F::zero_vec(self.height() * width);
+        let mut values = F::zero_vec(live * width);
         let chip_rows = self.chip.fixed_rows::<F>();
         let chip_width = width - engine::WIDTH;
-        for (r, row) in values.chunks_exact_mut(width).take(live).enumerate() {
+        for (r, row) in values.chunks_exact_mut(width).enumerate() {
             row[engine::LIVE] = F::ONE;
             row[engine::FIRST] = F::from_bool(r == 0);
             row[engine::STEP] = F::from_bool(r + 1 < live);
@@ -203,6 +242,14 @@ pub enum LayoutError {
         /// The chip.
         chip: &'static str,
     },
+    /// A tensor has no digest of the kind that is asked for.
+    #[error("tensor {tensor}: {error}")]
+    Digest {
+        /// Index of the tensor.
+        tensor: usize,
+        /// Why not.
+        error: HashError,
+    },
     /// The messages of a proof could add up to the field's order.
     #[error("{messages} messages do not fit a field of order {modulus}")]
     TooManyMessages {
@@ -251,6 +298,48 @@ impl Layout {
         }
         let tables = chips.into_iter().map(|c| Table::new(c, hiding)).collect();
         let layout = Self { tables };
+        layout.check(modulus)?;
+        Ok(layout)
+    }
+
+    /// The same tables, and behind them those that prove what a statement says of hidden tensors. The
+    /// statement must have passed its check against the graph.
+    pub fn with_statement(
+        &self,
+        graph: &Graph,
+        statement: &Statement,
+        hiding: &Hiding,
+        modulus: u64,
+    ) -> Result<Self, LayoutError> {
+        let mut layout = self.clone();
+        let mut widths = Vec::new();
+        for (kind, id, disclosed) in statement.tensors(graph) {
+            let shape = &graph.tensors[id.index()];
+            let tensor = HashedTensor {
+                tensor: id.index(),
+                kind,
+                features: shape.features as usize,
+                positions: shape.positions as usize,
+                range: shape.range,
+                salted: disclosed.digest.is_some_and(|d| d.salted),
+            };
+            let digest = |error| LayoutError::Digest {
+                tensor: id.index(),
+                error,
+            };
+            for chip in statement_chips(tensor, disclosed).map_err(digest)? {
+                if let Chip::Compare(air) = &chip {
+                    widths.extend(air.limb_bits());
+                }
+                layout.tables.push(Table::of_statement(chip, hiding));
+            }
+        }
+        if !widths.is_empty() {
+            let content = LookupContent::Range(distinct(widths.into_iter()));
+            let lanes = cost::choose_table_lanes(content.len(), content.arity(), Some(hiding));
+            let chip = Chip::Lookup(LookupAir { lanes, content });
+            layout.tables.push(Table::of_statement(chip, hiding));
+        }
         layout.check(modulus)?;
         Ok(layout)
     }
@@ -315,6 +404,7 @@ impl Layout {
                 Chip::Lookup(_) => {}
                 Chip::Sha256(air) => counts = counts.max(air.power_counts()),
                 Chip::Poseidon2(air) => counts = counts.max(air.power_counts()),
+                Chip::Compare(air) => counts = counts.max(air.power_counts()),
             }
         }
         counts
@@ -341,6 +431,7 @@ impl Layout {
                 Chip::Lookup(_) => {}
                 Chip::Sha256(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
                 Chip::Poseidon2(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
+                Chip::Compare(air) => cells[air.tensor] += table.chip.rows() * per_row,
             }
         }
         cells
@@ -350,6 +441,30 @@ impl Layout {
     pub fn committed_cells(&self, degree: usize) -> usize {
         self.tables.iter().map(|t| t.committed_cells(degree)).sum()
     }
+}
+
+/// The chips for what is said of one tensor.
+fn statement_chips(tensor: HashedTensor, disclosed: &Disclosed) -> Result<Vec<Chip>, HashError> {
+    let mut chips = Vec::new();
+    if let Some(digest) = &disclosed.digest {
+        chips.push(match digest.hash {
+            Hash::Sha256 => Chip::Sha256(Sha256Air::new(tensor)?),
+            Hash::Poseidon2 => Chip::Poseidon2(Poseidon2Air { tensor }),
+        });
+    }
+    let bounds = disclosed.bounds.clone().map(Rule::Bounds);
+    let leading = disclosed.leading.clone().map(Rule::Leading);
+    for rule in bounds.into_iter().chain(leading) {
+        chips.push(Chip::Compare(CompareAir {
+            tensor: tensor.tensor,
+            kind: tensor.kind,
+            features: tensor.features,
+            positions: tensor.positions,
+            range: tensor.range,
+            rule,
+        }));
+    }
+    Ok(chips)
 }
 
 /// The activation table of a tensor: its layer's, or for an input the identity on its range.

@@ -121,11 +121,12 @@ impl Witness {
         let layout = Layout::new(&model.graph, None, MODULUS).expect("a layout");
         let setup = SetupTraces::generate(&layout, model);
         let alpha = rho() * rho() + EF::TWO;
-        let statement = Statement::of(&model.graph, evaluation, &Policy::PUBLIC);
-        let shown = statement.shown(&model.graph);
-        let challenges = Challenges::projection(sigma(), rho(), layout.power_counts(), shown)
+        let statement =
+            Statement::of::<F>(&model.graph, evaluation, &Policy::PUBLIC).expect("it can be shown");
+        let receivers = statement.receivers(&model.graph);
+        let challenges = Challenges::projection(sigma(), rho(), layout.power_counts(), receivers)
             .with_lookup(alpha, alpha * sigma());
-        let main = generate_main(&layout, evaluation);
+        let main = generate_main(&layout, evaluation, &[]);
         let projection = generate_projection(&layout, &setup.weight, &main, &challenges);
         Self {
             statement,
@@ -172,7 +173,7 @@ impl Witness {
 
 /// The values of a tensor that is shown.
 pub fn shown(disclosed: &mut Disclosed) -> &mut Vec<i32> {
-    disclosed.values_mut().expect("the statement shows it")
+    disclosed.values.as_mut().expect("the statement shows it")
 }
 
 /// Two layers on two batch items, with remainders and saturation.

@@ -60,6 +60,7 @@ fn describe(violation: &Violation, layout: &Layout, graph: &Graph) -> String {
         Chip::Lookup(_) => None,
         Chip::Sha256(air) => Some(graph.tensors[air.tensor.tensor].name.clone()),
         Chip::Poseidon2(air) => Some(graph.tensors[air.tensor.tensor].name.clone()),
+        Chip::Compare(air) => Some(graph.tensors[air.tensor].name.clone()),
     };
     match tensor {
         Some(name) => format!("layer `{name}`: {violation}"),

@@ -197,9 +197,9 @@ fn security(report: &mut Report, security: &Security) {
 
 /// What a statement says of a tensor.
 fn said(disclosed: &Disclosed) -> String {
-    match disclosed {
-        Disclosed::Private => "private".into(),
-        Disclosed::Public(values) => {
+    match &disclosed.values {
+        None => "private".into(),
+        Some(values) => {
             let values: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
             format!("public, integers {}", preview(&values))
         }
@@ -222,7 +222,7 @@ fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), F
     ] {
         let said: Vec<String> = tensors.iter().map(said).collect();
         report.item(name, said.join("; "));
-        let values = tensors.iter().map(|d| json!(d.values()));
+        let values = tensors.iter().map(|d| json!(d.values));
         report.json(name, values.collect::<Vec<Value>>());
     }
     report.item("tables", file.proof.opened.len().to_string());

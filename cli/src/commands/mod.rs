@@ -205,13 +205,13 @@ fn proc_kilobytes(file: &str, key: &str) -> Option<u64> {
 
 /// The values of tensors that are shown; none of the others.
 pub fn shown_values(tensors: &[Disclosed]) -> Vec<Vec<i32>> {
-    let values = |d: &Disclosed| d.values().unwrap_or_default().to_vec();
+    let values = |d: &Disclosed| d.values.clone().unwrap_or_default();
     tensors.iter().map(values).collect()
 }
 
 /// Says in one line, and in JSON, what whoever has the proof learns.
 pub fn disclosure(report: &mut Report, statement: &Statement, privacy: Privacy) {
-    let shows = |tensors: &[Disclosed]| tensors.iter().all(|d| d.values().is_some());
+    let shows = |tensors: &[Disclosed]| tensors.iter().all(|d| d.values.is_some());
     let (input, output) = (shows(&statement.inputs), shows(&statement.outputs));
     let weights = !matches!(privacy, Privacy::DataAndWeights { .. });
     let parts = [("input", input), ("output", output), ("weights", weights)];

@@ -16,10 +16,10 @@ use crate::report::{Report, hex, preview, size};
 use crate::{files, progress};
 
 pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
-    let policy = Policy {
-        inputs: visibility(args.input_visibility),
-        outputs: visibility(args.output_visibility),
-    };
+    let policy = Policy::new(
+        visibility(args.input_visibility),
+        visibility(args.output_visibility),
+    );
     let (prover, setup_ms) = load_prover(&args.model, &args.options)?;
     let (_, inputs) = read_input(&args.input, prover.model())?;
 

@@ -122,7 +122,7 @@ pub fn real_inputs(graph: &Graph, statement: &Statement) -> Vec<Vec<f64>> {
 
 /// How the verdict speaks of a side of the statement.
 fn says(tensors: &[Disclosed]) -> &'static str {
-    match tensors.iter().all(|d| d.values().is_some()) {
+    match tensors.iter().all(|d| d.values.is_some()) {
         true => "this",
         false => "a hidden",
     }
@@ -130,7 +130,7 @@ fn says(tensors: &[Disclosed]) -> &'static str {
 
 /// A hidden tensor cannot be compared with anything.
 fn refuse_hidden(path: &Path, tensors: &[Disclosed], side: &str) -> Result<(), Failure> {
-    if tensors.iter().all(|d| d.values().is_some()) {
+    if tensors.iter().all(|d| d.values.is_some()) {
         return Ok(());
     }
     let message = format!("the proof hides its {side}: it does not say that it is this one");

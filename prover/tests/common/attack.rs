@@ -27,6 +27,7 @@ pub type EF = <P as Protocol>::Challenge;
 /// The main matrices as an adversary sees them.
 pub type Main = [Option<RowMajorMatrix<F>>];
 
+type OnStatement<'a> = Box<dyn FnMut(&mut Statement) + 'a>;
 type OnMain<'a> = Box<dyn FnMut(&mut Main, &mut Statement) + 'a>;
 type OnProjection<'a> = Box<dyn FnMut(&mut [Option<Vec<EF>>], EF, EF) + 'a>;
 type OnLookup<'a> = Box<dyn FnMut(&mut [Vec<EF>], &mut [EF]) + 'a>;
@@ -36,6 +37,7 @@ type OnLookup<'a> = Box<dyn FnMut(&mut [Vec<EF>], &mut [EF]) + 'a>;
 pub struct Attack<'a> {
     forget: Option<usize>,
     key: Option<Digest>,
+    statement: Option<OnStatement<'a>>,
     main: Option<OnMain<'a>>,
     projection: Option<OnProjection<'a>>,
     lookup: Option<OnLookup<'a>>,
@@ -56,6 +58,21 @@ impl<'a> Attack<'a> {
             key: Some(key),
             ..Self::default()
         }
+    }
+
+    /// Claims something else before the tables for the statement are laid out.
+    pub fn on_statement(f: impl FnMut(&mut Statement) + 'a) -> Self {
+        Self {
+            statement: Some(Box::new(f)),
+            ..Self::default()
+        }
+    }
+
+    /// Also changes main traces.
+    #[must_use]
+    pub fn and_main(mut self, f: impl FnMut(&mut Main, &mut Statement) + 'a) -> Self {
+        self.main = Some(Box::new(f));
+        self
     }
 
     /// Changes main traces or the statement.
@@ -105,6 +122,12 @@ impl Adversary<P> for Attack<'_> {
         Some([7; 32])
     }
 
+    fn statement(&mut self, statement: &mut Statement) {
+        if let Some(f) = &mut self.statement {
+            f(statement);
+        }
+    }
+
     fn main(&mut self, main: &mut Main, statement: &mut Statement) {
         if let Some(f) = &mut self.main {
             f(main, statement);
@@ -133,7 +156,7 @@ pub struct Lab {
 
 /// The values of a tensor that is shown.
 pub fn shown(disclosed: &mut Disclosed) -> &mut Vec<i32> {
-    disclosed.values_mut().expect("the statement shows it")
+    disclosed.values.as_mut().expect("the statement shows it")
 }
 
 impl Lab {
@@ -197,8 +220,9 @@ impl Lab {
         let (_, [alpha, beta]) = transcript
             .projection(&file.proof.projection, &key.profile, pow)
             .expect("the prover ground the witness itself");
-        let shown = file.statement.shown(&self.prover.model().graph);
-        Challenges::projection(sigma, rho, self.layout().power_counts(), shown)
+        let receivers = file.statement.receivers(&self.prover.model().graph);
+        let (layout, _) = key.proof_layout(&file.statement).expect("it has a layout");
+        Challenges::projection(sigma, rho, layout.power_counts(), receivers)
             .with_lookup(alpha, beta)
     }
 

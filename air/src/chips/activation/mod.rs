@@ -28,7 +28,7 @@
 //! | fixed | `rem_bits[i]`, `excess_bits[i]` | width of each limb; 0 for an absent limb |
 //! | fixed | `acc_kind`, `acc_tensor`, `acc_count` | the claim on `h`, on the row below a tensor |
 //! | fixed | `sum_kind`, `sum_tensor`, `sum_count` | the claim on `s`, on the row below a tensor |
-//! | fixed | `shown[i]` | 1 on the row below input or output `i`: where it is claimed, if it is shown |
+//! | fixed | `claimed[i]` | 1 on the row below input or output `i`, where it is claimed |
 //! | fixed | `layer`, `index`, `takes` | which `v_k` this row receives, if any |
 //! | fixed | `pow_first`, `pow_step` | on an output's rows: `v` runs through the powers of ρ |
 //! | projection | `h` | `Σ_j ρ^(·) Σ_b σ^b acc[j][b]` over the rows above, of this tensor |
@@ -56,8 +56,9 @@
 //! `PRODUCT`: receives `(layer, index, v)`, `takes` times.
 //! `CLAIM`: sends `(acc_kind, acc_tensor, h)` `acc_count` times and `(sum_kind, sum_tensor, s)`
 //! `sum_count` times (−1 where the claim is received: `s` of a layer's input must be the `h` of its
-//! output). The claim on a graph input (`h`) or output (`s`) is sent `shown[i]` times if the
-//! statement shows the tensor, else never.
+//! output). The claim on a graph input (`h`) or output (`s`) is sent `claimed[i]` times the number of
+//! its receivers: the verifier if the statement shows the tensor, and every table that proves
+//! something of it.
 //!
 //! ## Padding
 //!
@@ -81,8 +82,8 @@
 //!   row 0 has `keep = 0` and no claim. A unit row leaves `h = 0` below it and starts `s` with
 //!   `v_K·Σ_b σ^b`: nothing of it is a cell, so the biases are added exactly once.
 //! - `v`: received from the weight table, `takes` being fixed, or by 3 and 4 a power of ρ.
-//! - A tensor that is not shown is not claimed, hence as free as the statement says: some values
-//!   in its range. Which tensors are shown is part of the statement, absorbed before all else.
+//! - A tensor of which the statement says nothing is not claimed, hence as free as the statement
+//!   says: some values in its range. What is said is absorbed before all else.
 //! - The claim on `h` has `Σ_j ρ^(N−1−j)` (Horner from the top, lanes by σ^b): the map
 //!   (feature, position) → (exponent of ρ, exponent of σ) is one-to-one, all lanes are positions.
 //!
@@ -318,8 +319,8 @@ impl ActivationAir {
         self.limbs.rem + self.limbs.excess
     }
 
-    /// The fixed column `shown[i]`.
-    const fn shown_column(&self, i: usize) -> usize {
+    /// The fixed column `claimed[i]`.
+    const fn claimed_column(&self, i: usize) -> usize {
         fixed::LIMB_BITS + self.num_limbs() + i
     }
 
@@ -404,13 +405,12 @@ impl ActivationAir {
         let takes = f(fixed::TAKES);
         let (mut acc_count, mut sum_count) = (f(fixed::ACC_COUNT), f(fixed::SUM_COUNT));
         for (i, boundary) in self.boundary.iter().enumerate() {
-            if builder.challenges().shown[boundary.tensor] {
-                let shown = f(self.shown_column(i));
-                if boundary.is_input {
-                    acc_count += shown;
-                } else {
-                    sum_count += shown;
-                }
+            let receivers = B::F::from_u32(builder.challenges().receivers[boundary.tensor]);
+            let claimed = f(self.claimed_column(i)) * B::Expr::from(receivers);
+            if boundary.is_input {
+                acc_count += claimed;
+            } else {
+                sum_count += claimed;
             }
         }
         builder.message(Bus::Product, -takes, &product);
@@ -473,7 +473,7 @@ impl ActivationAir {
             set(fixed::SUM_TENSOR, small(tensor));
             set(fixed::SUM_COUNT, count);
             if let Some(i) = self.boundary.iter().position(|b| b.tensor == above.tensor) {
-                set(self.shown_column(i), F::ONE);
+                set(self.claimed_column(i), F::ONE);
             }
         }
         row
@@ -497,7 +497,7 @@ impl Air for ActivationAir {
 
     fn widths(&self) -> Widths {
         Widths {
-            fixed: self.shown_column(self.boundary.len()),
+            fixed: self.claimed_column(self.boundary.len()),
             weight: 0,
             main: self.lanes * self.lane_width(),
             projection: projection::WIDTH,

@@ -134,6 +134,9 @@ pub const EXTERNAL_ROUNDS: usize = 8;
 /// Internal rounds.
 pub const INTERNAL_ROUNDS: usize = 13;
 
+/// Degree in σ of the claim on a digest.
+const DIGEST_DEGREE: usize = RATE - 1;
+
 /// The chip of one hashed tensor. The base field must be BabyBear: the constants are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poseidon2Air {
@@ -277,6 +280,11 @@ impl Air for Poseidon2Air {
             fold_next * turn.after - fold * turn.before - turn.element,
         );
         self.eval_claims(builder);
+    }
+
+    /// The links, the fold's two bad values, and the digest's claim.
+    fn projection_degree(&self) -> usize {
+        self.link_degree() + 2 + DIGEST_DEGREE
     }
 
     fn fixed_rows<F: Field>(&self) -> Vec<F> {

@@ -162,6 +162,9 @@ use super::{Air, Widths, small};
 use crate::builder::{AirBuilder, Challenges, Element, PowerCounts, Row, engine};
 use crate::bus::{Bus, ClaimKind};
 
+/// Degree in σ of the claim on a digest: sixteen half-words.
+const DIGEST_DEGREE: usize = 15;
+
 /// The chip of one hashed tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sha256Air {
@@ -324,6 +327,11 @@ impl Air for Sha256Air {
             fold_next * turn.after - fold * turn.before - turn.element,
         );
         self.eval_claims(builder);
+    }
+
+    /// The links, the fold's two bad values, and the digest's claim.
+    fn projection_degree(&self) -> usize {
+        self.link_degree() + 2 + DIGEST_DEGREE
     }
 
     fn fixed_rows<F: Field>(&self) -> Vec<F> {
