@@ -119,16 +119,8 @@ pub enum LedgerError {
     /// The file does not hold the prover's key, or its marks are damaged.
     #[error("the file does not hold the key the proof was made with, or its count is damaged")]
     AnotherKey,
-    /// There are fewer marks than before.
-    #[error("the file says {got} proofs were made, but it has been {seen}: it was put back")]
-    WentBack {
-        /// Units spent, as seen before.
-        seen: u32,
-        /// Units spent, according to the file.
-        got: u32,
-    },
     /// The file cannot be read, written, locked or flushed.
-    #[error("cannot record the proof in the key file: {0}")]
+    #[error("cannot count the proof in the key file: {0}")]
     Io(#[from] std::io::Error),
 }
 
@@ -136,98 +128,92 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     file: File,
-    seed: Seed,
+    /// What the end of the file starts with.
+    head: Vec<u8>,
     proofs: u32,
-    /// Units this ledger knows to be spent.
-    seen: u32,
 }
 
 impl Ledger {
     /// Opens the file a prover was loaded from, for reading and writing.
     pub fn open<P: Protocol>(path: &Path, prover: &Prover<P>) -> Result<Self, LedgerError> {
-        // Asked first: a key with public weights may well lie in a file nobody can write to.
-        prover.budget().ok_or(LedgerError::Uncounted)?;
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Self::from_file(file, prover)
-    }
-
-    /// The same with a file that is open already.
-    pub fn from_file<P: Protocol>(file: File, prover: &Prover<P>) -> Result<Self, LedgerError> {
         let (Some(budget), Some(seed)) = (prover.budget(), prover.seed) else {
             return Err(LedgerError::Uncounted);
         };
-        let mut ledger = Self {
-            file,
-            seed,
-            proofs: budget.proofs,
-            seen: 0,
-        };
-        ledger.seen = ledger.locked(Self::read)?;
-        Ok(ledger)
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Self::new(file, seed, budget.proofs))
     }
 
-    /// Spends a unit: when this returns, it is on disk. Proofs must not be shown to anyone before.
+    fn new(file: File, seed: Seed, proofs: u32) -> Self {
+        let mut head = vec![1];
+        head.extend(seed);
+        head.extend(u64::from(proofs).to_le_bytes());
+        Self { file, head, proofs }
+    }
+
+    /// Spends a unit: when this returns, it is on disk. Show the proof to nobody before.
     pub fn spend(&mut self) -> Result<Budget, LedgerError> {
-        let proofs = self.proofs;
-        let spent = self.locked(|ledger| {
-            let unit = ledger.read()?;
-            if unit >= proofs {
-                return Err(LedgerError::Spent { proofs });
-            }
-            if unit < ledger.seen {
-                let (seen, got) = (ledger.seen, unit);
-                return Err(LedgerError::WentBack { seen, got });
-            }
-            let from_end = i64::from(proofs - unit);
-            ledger.file.seek(SeekFrom::End(-from_end))?;
-            ledger.file.write_all(&[1])?;
-            ledger.file.sync_all()?;
-            Ok(unit + 1)
-        })?;
-        self.seen = spent;
-        Ok(Budget { proofs, spent })
+        self.lock()?;
+        let spent = self.spend_locked();
+        // If this fails, closing the file gives the lock up.
+        let _ = self.file.unlock();
+        spent
     }
 
-    /// What the file says now.
-    pub fn budget(&mut self) -> Result<Budget, LedgerError> {
-        let spent = self.locked(Self::read)?;
-        let proofs = self.proofs;
-        Ok(Budget { proofs, spent })
-    }
-
-    fn locked<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
+    fn lock(&self) -> std::io::Result<()> {
         loop {
             match self.file.lock() {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                locked => break locked?,
+                locked => return locked,
             }
         }
-        let result = work(self);
-        // If it fails, closing the file gives the lock up.
-        let _ = self.file.unlock();
-        result
+    }
+
+    fn spend_locked(&mut self) -> Result<Budget, LedgerError> {
+        let (proofs, spent) = (self.proofs, self.read()?);
+        if spent >= proofs {
+            return Err(LedgerError::Spent { proofs });
+        }
+        let from_end = i64::from(proofs - spent);
+        self.file.seek(SeekFrom::End(-from_end))?;
+        self.file.write_all(&[1])?;
+        self.file.sync_all()?;
+        Ok(Budget {
+            proofs,
+            spent: spent + 1,
+        })
     }
 
     /// Reads the end of the file: the number of units spent.
     fn read(&mut self) -> Result<u32, LedgerError> {
-        let mut expected = vec![1];
-        expected.extend(self.seed);
-        expected.extend(u64::from(self.proofs).to_le_bytes());
-        let len = expected.len() + self.proofs as usize;
-        let from_end = i64::try_from(len).map_err(|_| LedgerError::AnotherKey)?;
-        if self.file.metadata()?.len() < len as u64 {
-            return Err(LedgerError::AnotherKey);
-        }
-        self.file.seek(SeekFrom::End(-from_end))?;
-        let mut end = Vec::with_capacity(len);
-        (&self.file).take(len as u64).read_to_end(&mut end)?;
-        let marks = end.strip_prefix(expected.as_slice());
-        marks
+        let len = (self.head.len() + self.proofs as usize) as u64;
+        let start = self.file.metadata()?.len().checked_sub(len);
+        let start = start.ok_or(LedgerError::AnotherKey)?;
+        self.file.seek(SeekFrom::Start(start))?;
+        let mut end = Vec::new();
+        (&self.file).take(len).read_to_end(&mut end)?;
+        end.strip_prefix(self.head.as_slice())
             .filter(|marks| marks.len() == self.proofs as usize)
             .and_then(count_marks)
             .ok_or(LedgerError::AnotherKey)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_cannot_be_written_down_is_not_spent() {
+        let path = tempfile::NamedTempFile::new().expect("a temporary file");
+        let seed = [7; 32];
+        let mut writable = Ledger::new(path.reopen().expect("it opens"), seed, 2);
+        let bytes = [writable.head.as_slice(), &[0, 0]].concat();
+        std::fs::write(&path, &bytes).expect("written");
+        let mut readable = Ledger::new(File::open(&path).expect("it opens"), seed, 2);
+        let error = readable.spend();
+        assert!(matches!(error, Err(LedgerError::Io(_))), "{error:?}");
+        assert_eq!(std::fs::read(&path).expect("read"), bytes);
+        // With a file that can be written to, the same succeeds.
+        assert_eq!(writable.spend().expect("a unit is left").spent, 1);
     }
 }
