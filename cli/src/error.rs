@@ -179,7 +179,7 @@ impl From<ProvingKeyError> for Failure {
 /// What to do when a key with private weights has made all its proofs.
 fn spent(failure: Failure) -> Failure {
     failure
-        .hint("one more would begin to disclose the weights")
+        .hint("more proofs would disclose the weights")
         .hint("`provenn rekey` renews the key")
 }
 

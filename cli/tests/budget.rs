@@ -228,6 +228,28 @@ fn processes_that_share_a_key_spend_every_unit_once() {
     assert_eq!((fixture.left(), fixture.proofs()), (0, u64::from(PROOFS)));
 }
 
+/// All of them have made their proof and been told by the key they loaded that it is one of two; the
+/// file decides which two leave.
+#[test]
+fn processes_that_count_at_the_same_moment_spend_every_unit_once() {
+    let fixture = fixture(2);
+    let holder = File::open(fixture.path("k/model.pk")).expect("the key");
+    holder.lock().expect("it locks");
+    let mut waiting: Vec<Child> = (0..5)
+        .map(|i| fixture.spawn(&format!("{i}.proof")))
+        .collect();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(fixture.proofs(), 0);
+    holder.unlock().expect("it unlocks");
+    let ends = waiting
+        .iter_mut()
+        .map(|c| c.wait().expect("it ends").code());
+    let mut codes: Vec<_> = ends.collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 0, 5, 5, 5].map(Some));
+    assert_eq!((fixture.left(), fixture.proofs()), (0, 2));
+}
+
 #[test]
 fn a_key_that_cannot_be_counted_in_makes_no_proof() {
     let fixture = fixture(2);

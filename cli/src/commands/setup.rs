@@ -97,14 +97,16 @@ fn budget(report: &mut Report, prover: &Prover<P>, pk: &Path) {
     report.json("proofs", proofs);
     let Some(proofs) = proofs else { return };
     let tables = &prover.verifying_key().layout.tables;
-    let weights = tables.iter().filter(|t| t.widths.weight > 0);
-    let (rows, height) = weights.fold((0, 0), |(rows, height), t| {
-        (rows + t.chip.rows(), height + t.height())
-    });
-    report.item(
-        "budget",
-        format!("{proofs} proofs: weights fill {rows} rows, their masks the rest of {height}"),
-    );
+    if let Some(weights) = tables.iter().find(|t| t.widths.weight > 0) {
+        let masks = weights.bands.unwrap_or_default().uniform;
+        let (rows, height) = (weights.chip.rows(), weights.height());
+        report.item(
+            "budget",
+            format!(
+                "{proofs} proofs: {masks} mask rows below {rows} rows of weights, {height} in all"
+            ),
+        );
+    }
     progress::note(&format!(
         "note: {} is secret and counts its proofs; keep one copy, and do not put it back from a \
          backup",
