@@ -7,11 +7,12 @@ use clap::{Args, Parser, Subcommand};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for `verify`, the proof is accepted
-  1  the proof is rejected, or `check` found a violated constraint
+  1  the proof is rejected, or `check` found a violated constraint; the proof or the key is not
+     about what --input, --output or --model require
   2  wrong usage, or a file cannot be read or written
   3  the model is not supported (the message names node and operator)
   4  a key, proof or model file is malformed
-  5  a limit is exceeded (memory, size)
+  5  a limit is exceeded (memory, size), or a key with private weights has made all its proofs
   101  a bug in provenn";
 
 /// Proofs that a machine-learning model ran correctly, with no ceremony.
@@ -84,24 +85,38 @@ pub enum Command {
 
 /// How to make integers of a model.
 #[derive(Clone, Debug, Args)]
-pub struct ModelOptions {
+pub struct QuantiseOptions {
     /// Samples to choose scales from: .npz, .npy, .json or .pb. Without them synthetic data is used
     #[arg(long, value_name = "DATA")]
     pub calibrate: Option<PathBuf>,
-    /// Bits of activations, 8 to 16
-    #[arg(long, value_name = "N", default_value_t = 12,
-          value_parser = clap::value_parser!(u32).range(8..=16))]
-    pub bits: u32,
-    /// Security profile: auto, latency, compact, throughput or p128
-    #[arg(long, value_name = "P", default_value = "auto", value_parser = parse_profile)]
-    pub profile: String,
+    /// Bits of activations, 8 to 16 [default: 12]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=16))]
+    pub bits: Option<u32>,
+    /// Shape of an input with open dimensions, e.g. `x=1x784`
+    #[arg(long, value_name = "NAME=SHAPE", value_parser = parse_shape)]
+    pub shape: Vec<(String, Vec<usize>)>,
+}
+
+impl QuantiseOptions {
+    /// Whether there are any.
+    pub const fn is_given(&self) -> bool {
+        self.calibrate.is_some() || self.bits.is_some() || !self.shape.is_empty()
+    }
+}
+
+/// How to make integers of a model, and keys of those.
+#[derive(Clone, Debug, Args)]
+pub struct ModelOptions {
+    /// How to make integers of it.
+    #[command(flatten)]
+    pub quantise: QuantiseOptions,
+    /// Security profile: auto, latency, compact, throughput or p128 [default: auto]
+    #[arg(long, value_name = "P", value_parser = parse_profile)]
+    pub profile: Option<String>,
     /// Faster keys without zero-knowledge: input and output must be public, nothing else is promised
     /// to stay hidden
     #[arg(long)]
     pub no_zk: bool,
-    /// Shape of an input with open dimensions, e.g. `x=1x784`
-    #[arg(long, value_name = "NAME=SHAPE", value_parser = parse_shape)]
-    pub shape: Vec<(String, Vec<usize>)>,
     /// Refuse to use more memory than this, e.g. `4G` (default: what the machine has)
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_memory: Option<u64>,
@@ -116,18 +131,42 @@ pub enum Visible {
     Private,
 }
 
+/// Who may know the weights of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Weights {
+    /// Anyone: proofs show rows of them, and the verifying key can be recomputed from the ONNX file
+    Public,
+    /// Nobody, for as many proofs as --proofs says; shapes, scales and bounds are in the verifying key
+    Private,
+}
+
 /// Arguments of `setup`.
 #[derive(Debug, Args)]
-#[command(before_help = "\
+#[command(
+    before_help = "\
 Examples:
   provenn setup model.onnx --calibrate samples.npz -o keys
-  provenn setup model.onnx --shape x=1x29 --bits 14 --profile p128 -o keys")]
+  provenn setup model.onnx --shape x=1x29 --bits 14 --profile p128 -o keys
+  provenn setup model.onnx --calibrate samples.npz --weights private --proofs 500 -o keys",
+    after_help = "\
+With private weights, model.pk is secret and counts its proofs: `prove` writes one down before the
+proof leaves. Keep one copy, on a local disk. A copy, or a file put back from a backup, does not
+know of proofs made since, and more proofs than --proofs disclose the weights."
+)]
 pub struct SetupArgs {
     /// The ONNX model
     pub model: PathBuf,
     /// How to quantise and prove it
     #[command(flatten)]
     pub options: ModelOptions,
+    /// Who may know the weights
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Weights::Public)]
+    pub weights: Weights,
+    /// With private weights: how many proofs the key is good for, 1 to 65536. More make larger
+    /// tables and slower proofs [default: 100]
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(verifier::key::MAX_PROOFS)))]
+    pub proofs: Option<u32>,
     /// Directory for `model.pk` and `model.vk`
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
@@ -166,7 +205,8 @@ pub struct ProveArgs {
 #[command(before_help = "\
 Examples:
   provenn verify --vk model.vk x.proof
-  provenn verify --vk model.vk x.proof --input x.json --output y.json")]
+  provenn verify --vk model.vk x.proof --input x.json --output y.json
+  provenn verify --vk model.vk x.proof --model model.onnx --calibrate samples.npz")]
 pub struct VerifyArgs {
     /// The verifying key
     #[arg(long, value_name = "VK")]
@@ -179,6 +219,13 @@ pub struct VerifyArgs {
     /// Require this output (as `prove` printed it)
     #[arg(long, value_name = "DATA")]
     pub output: Option<PathBuf>,
+    /// Require that the verifying key is the one `setup` makes of this ONNX model, with the options
+    /// below as they were given to it. Not for private weights, which nobody can compare
+    #[arg(long, value_name = "ONNX")]
+    pub model: Option<PathBuf>,
+    /// With --model: how it was quantised
+    #[command(flatten, next_help_heading = "Options for --model")]
+    pub quantise: QuantiseOptions,
 }
 
 /// Arguments of `run`.

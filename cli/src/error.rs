@@ -4,8 +4,8 @@ use std::path::Path;
 
 use model::data::DataError;
 use model::{ImportError, QuantError};
-use prover::SetupError;
 use prover::key::ProvingKeyError;
+use prover::{LedgerError, ProveError, SetupError};
 use serde_json::json;
 use verifier::codec::CodecError;
 use verifier::{KeyError, VerifyError};
@@ -172,6 +172,39 @@ impl From<ProvingKeyError> for Failure {
         match e {
             ProvingKeyError::Codec(e) => e.into(),
             other => Self::new(Code::Malformed, other.to_string()),
+        }
+    }
+}
+
+/// What to do when a key with private weights has made all its proofs.
+fn spent(failure: Failure) -> Failure {
+    failure
+        .hint("more proofs would disclose the weights")
+        .hint("`provenn rekey` renews the key")
+}
+
+impl From<ProveError> for Failure {
+    fn from(e: ProveError) -> Self {
+        let message = e.to_string();
+        match e {
+            ProveError::NotHiding => {
+                Self::new(Code::Usage, message).hint("--input-visibility public shows the input")
+            }
+            ProveError::BudgetSpent { .. } => spent(Self::new(Code::Limit, message)),
+            _ => Self::new(Code::Bug, message),
+        }
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(e: LedgerError) -> Self {
+        let message = e.to_string();
+        match e {
+            LedgerError::Spent { .. } => spent(Self::new(Code::Limit, message)),
+            LedgerError::Uncounted => Self::new(Code::Bug, message),
+            LedgerError::AnotherKey => Self::new(Code::Malformed, message),
+            _ => Self::new(Code::Usage, message)
+                .hint("with private weights, `prove` must be able to write to the key file"),
         }
     }
 }

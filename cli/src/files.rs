@@ -36,11 +36,27 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
 /// Writes a file atomically: a temporary file in the same directory, flushed to disk, renamed over
 /// the target, and the directory flushed. On any error the target is untouched and nothing is left.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    write_io(path, bytes)
+    write_for(path, bytes, Readers::Everyone)
+}
+
+/// The same, readable by its owner only and never by anyone else, not even for a moment.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_for(path, bytes, Readers::Owner)
+}
+
+/// Who may read a file, where the system has permissions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    Everyone,
+    Owner,
+}
+
+fn write_for(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), Failure> {
+    write_io(path, bytes, readers)
         .map_err(|e| Failure::new(Code::Usage, format!("cannot write: {e}")).in_file(path))
 }
 
-fn write_io(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_io(path: &Path, bytes: &[u8], readers: Readers) -> std::io::Result<()> {
     // A device or a pipe is written to, not replaced.
     if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
         return fs::OpenOptions::new()
@@ -56,7 +72,9 @@ fn write_io(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .prefix(".provenn-")
         .tempfile_in(dir)?;
     file.write_all(bytes)?;
-    set_permissions(file.as_file())?;
+    if readers == Readers::Everyone {
+        set_permissions(file.as_file())?;
+    }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     // The rename itself must survive a power cut too. Not every system can open a directory.
@@ -66,7 +84,7 @@ fn write_io(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Temporary files are private; keys and proofs get the usual permissions.
+/// Temporary files are their owner's alone; verifying keys and proofs get the usual permissions.
 #[cfg(unix)]
 fn set_permissions(file: &fs::File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

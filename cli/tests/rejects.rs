@@ -199,6 +199,8 @@ fn rejects_wrong_usage() {
         "setup missing.onnx -o k",
         "prove k/model.pk --input x.json --profile nonsense",
         "prove k/model.pk --input x.json --bits 40",
+        "prove k/model.pk --input x.json --bits 12",
+        "prove k/model.pk --input x.json --profile latency",
         "run k/model.pk --input x.json --float",
         "run k/model.pk --input x.json --shape x=1x29",
         "prove k/model.pk --input x.json --calibrate x.json",
@@ -220,6 +222,67 @@ fn rejects_wrong_usage() {
         .run("prove k/model.vk --input x.json")
         .expect(4)
         .says("not a proving key");
+}
+
+/// `verify --model` makes the key again and compares: another network, other options or one changed
+/// weight are noticed. Private weights are not comparable, and that is no acceptance.
+#[test]
+fn rejects_a_key_that_is_not_the_models() {
+    let fixture = mlp();
+    let (onnx, refs) = (
+        fixture.model.join("model.onnx"),
+        fixture.model.join("refs.npz"),
+    );
+    let verify = |key: &str, onnx: &Path, options: &str| {
+        let args = format!("verify --vk {key}/model.vk {key}.proof --model {{}} {options}");
+        provenn(fixture.dir.path(), &args, &[onnx, &refs])
+    };
+    for (key, setup) in [
+        ("plain", ""),
+        ("none", "--no-zk --profile compact"),
+        ("wide", "--bits 14 --profile p128"),
+        ("hidden", "--weights private --proofs 1"),
+    ] {
+        fixture.setup(key, setup);
+        let show = "--input-visibility public";
+        fixture
+            .run(&format!(
+                "prove {key}/model.pk --input x.json {show} -o {key}.proof"
+            ))
+            .expect(0);
+    }
+    let same = "--calibrate {}";
+    let run = verify("plain", &onnx, same).expect(0);
+    assert!(run.stdout.contains("the one `setup` makes of"), "{run:?}");
+    verify("none", &onnx, same).expect(0);
+    verify("wide", &onnx, "--calibrate {} --bits 14").expect(0);
+    verify("wide", &onnx, same)
+        .expect(1)
+        .says("layers or scales");
+    verify("plain", &onnx, "").expect(1).says("--calibrate");
+    verify("hidden", &onnx, same)
+        .expect(1)
+        .says("are those of")
+        .says("its weights are private and cannot be compared");
+    verify("hidden", &onnx, "")
+        .expect(1)
+        .says("layers or scales");
+
+    // One weight of the first layer, by a part of its size.
+    let mut changed = std::fs::read(&onnx).expect("the model");
+    changed[802] ^= 0x40;
+    std::fs::write(fixture.path("changed.onnx"), changed).expect("written");
+    verify("plain", &fixture.path("changed.onnx"), same)
+        .expect(1)
+        .says("changed.onnx: its weights are others");
+    let other = testdata().join("models/logreg_cancer/model.onnx");
+    verify("plain", &other, "")
+        .expect(1)
+        .says("layers or scales");
+    fixture
+        .run("verify --vk plain/model.vk plain.proof --bits 12")
+        .expect(2)
+        .says("--model");
 }
 
 #[test]

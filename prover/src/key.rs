@@ -3,6 +3,10 @@
 //! A proving key file holds the model (graph and integer weights) and the verifying key. What is
 //! derived from them — traces, low-degree extensions, Merkle trees — is rebuilt on loading, and
 //! the rebuilt commitments must equal the stored ones: a damaged key cannot make wrong proofs.
+//!
+//! With private weights the file is secret, and it ends in the count of proofs ([`crate::budget`]).
+
+use std::sync::atomic::Ordering;
 
 use air::graph::Model;
 use p3_field::PrimeField32;
@@ -10,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use verifier::codec::{self, CodecError, Kind};
 use verifier::{KeyError, Protocol, VerifyingKey};
 
+use crate::budget::{self, Budget};
 use crate::masks::Seed;
 use crate::setup::{Prover, SetupError};
 
@@ -29,6 +34,27 @@ pub struct ProvingKey<P: Protocol> {
     pub verifying_key: VerifyingKey<P>,
     /// The seed of the mask of private weights: whoever knows it and a few proofs knows the weights.
     pub seed: Option<Seed>,
+    /// With private weights, a byte for each proof the key is good for: 1 for those made, then 0 for
+    /// those left. Last in the file, where [`crate::Ledger`] finds them.
+    pub marks: Vec<u8>,
+}
+
+impl<P: Protocol> ProvingKey<P> {
+    /// How many proofs the key is good for and how many were made; `None` with public weights.
+    pub fn budget(&self) -> Option<Budget> {
+        Some(Budget {
+            proofs: budget::proofs(self.verifying_key.privacy)?,
+            spent: budget::count_marks(&self.marks)?,
+        })
+    }
+
+    /// Private weights have a seed and a mark for every proof; public ones have neither.
+    fn counts_are_sound(&self) -> bool {
+        let proofs = budget::proofs(self.verifying_key.privacy);
+        self.seed.is_some() == proofs.is_some()
+            && self.marks.len() == proofs.unwrap_or(0) as usize
+            && budget::count_marks(&self.marks).is_some()
+    }
 }
 
 /// Why a proving key is refused.
@@ -44,6 +70,9 @@ pub enum ProvingKeyError {
     /// The verifying key inside is not the model's.
     #[error("the key is damaged: its weights do not match its commitments")]
     Mismatch,
+    /// The seed or the marks are not what the key's privacy calls for.
+    #[error("the key is damaged: its count of proofs is not one")]
+    Count,
 }
 
 /// Reads a proving key without setting it up: the model is checked, the commitments are not.
@@ -55,6 +84,9 @@ pub fn read_key<P: Protocol>(bytes: &[u8]) -> Result<ProvingKey<P>, ProvingKeyEr
     key.model
         .validate(u64::from(P::Val::ORDER_U32))
         .map_err(SetupError::Model)?;
+    if !key.counts_are_sound() {
+        return Err(ProvingKeyError::Count);
+    }
     Ok(key)
 }
 
@@ -64,12 +96,14 @@ pub fn read_model<P: Protocol>(bytes: &[u8]) -> Result<Model, ProvingKeyError> {
 }
 
 impl<P: Protocol> Prover<P> {
-    /// The proving key as a file.
+    /// The proving key as a file, with the proofs this prover knows of counted. Do not write it over a
+    /// file with a [`crate::Ledger`]: that count is the one that holds.
     pub fn to_bytes(&self) -> Vec<u8> {
         let key = ProvingKey {
             model: self.model.clone(),
             verifying_key: self.prepared.key.clone(),
             seed: self.seed,
+            marks: budget::marks(self.prepared.key.privacy, &self.spent),
         };
         codec::encode(Kind::ProvingKey, self.prepared.profile.id, &key)
     }
@@ -83,8 +117,10 @@ impl<P: Protocol> Prover<P> {
             .find(|p| p.id == id)
             .ok_or(SetupError::Key(KeyError::Profile(id)))?;
         let privacy = key.verifying_key.privacy;
+        let spent = key.budget().map_or(0, |b| b.spent);
         let prover = Self::with_seed(key.model, &profile, privacy, key.seed)?;
         if prover.prepared.key == key.verifying_key {
+            prover.spent.store(spent, Ordering::Relaxed);
             Ok(prover)
         } else {
             Err(ProvingKeyError::Mismatch)

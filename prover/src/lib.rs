@@ -6,11 +6,13 @@
 //! ```
 //!
 //! Three types to know: [`Prover`] (a model ready to prove), [`key::ProvingKey`] (its file) and
-//! [`Adversary`] (what tests use to play a dishonest prover; the honest one changes nothing).
+//! [`Adversary`] (what tests use to play a dishonest prover; the honest one changes nothing). Keys with
+//! private weights are good for a number of proofs: see [`budget`].
 
 #![forbid(unsafe_code)]
 
 mod adversary;
+pub mod budget;
 pub mod check;
 pub mod key;
 mod lookup;
@@ -21,6 +23,7 @@ mod quotient;
 mod setup;
 
 pub use adversary::{Adversary, Honest};
+pub use budget::{Budget, Ledger, LedgerError};
 pub use masks::{Mask, NoRandomness, Seed};
 pub use memory::memory_estimate;
 pub use prove::ProveError;

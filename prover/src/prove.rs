@@ -40,6 +40,12 @@ pub enum ProveError {
     /// What is to be said of a hidden tensor takes more than this implementation goes.
     #[error(transparent)]
     Tables(#[from] KeyError),
+    /// As many proofs were made as the mask of private weights covers.
+    #[error("all {proofs} proofs this key is good for have been made")]
+    BudgetSpent {
+        /// How many that is.
+        proofs: u32,
+    },
     /// There is no randomness for masks.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -63,6 +69,9 @@ type Main<P> = Vec<Option<RowMajorMatrix<<P as Protocol>::Val>>>;
 
 impl<P: Protocol> Prover<P> {
     /// Proves the statement an evaluation makes true, showing what the policy says.
+    ///
+    /// With private weights, refuses when the budget is spent. The count is this prover's own: a key
+    /// that is kept in a file needs a [`Ledger`](crate::Ledger) as well.
     pub fn prove(
         &self,
         evaluation: &Evaluation,
@@ -71,10 +80,15 @@ impl<P: Protocol> Prover<P> {
         if policy.hides() && !self.prepared.layout.is_hiding() {
             return Err(ProveError::NotHiding);
         }
+        if !self.count_proof() {
+            let proofs = self.budget().map_or(0, |b| b.proofs);
+            return Err(ProveError::BudgetSpent { proofs });
+        }
         self.prove_as(evaluation, policy, &mut Honest)
     }
 
-    /// Proves as an adversary would: the traces pass through its hands, nothing checks them.
+    /// Proves as an adversary would: the traces pass through its hands, nothing checks or counts
+    /// them.
     pub fn prove_as(
         &self,
         evaluation: &Evaluation,

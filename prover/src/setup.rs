@@ -1,5 +1,7 @@
 //! Setup: from a model to a prover that is ready to prove.
 
+use std::sync::atomic::AtomicU32;
+
 use air::builder::Challenges;
 use air::chips::{Air, MAX_DEGREE};
 use air::graph::{EvalError, Evaluation, Model, ModelError, evaluate};
@@ -28,6 +30,8 @@ pub struct Prover<P: Protocol> {
     pub(crate) weight_data: ProverData<P>,
     /// The seed of the mask of private weights.
     pub(crate) seed: Option<Seed>,
+    /// Proofs made with private weights, those before loading included.
+    pub(crate) spent: AtomicU32,
 }
 
 impl<P: Protocol> core::fmt::Debug for Prover<P> {
@@ -114,6 +118,7 @@ impl<P: Protocol> Prover<P> {
             fixed_data,
             weight_data,
             seed,
+            spent: AtomicU32::new(0),
         })
     }
 

@@ -21,7 +21,7 @@ const POLICIES: [Policy; 4] = [
     Policy::new(Visibility::Private, Visibility::Private),
 ];
 
-const WEIGHTS: Privacy = Privacy::DataAndWeights { proofs: 2 };
+const WEIGHTS: Privacy = Privacy::DataAndWeights { proofs: 4 };
 
 fn lab(privacy: Privacy, policy: Policy) -> Lab {
     let model = mlp(&Spec::default());

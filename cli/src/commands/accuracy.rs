@@ -18,8 +18,9 @@ pub fn run(args: &AccuracyArgs) -> Result<Report, Failure> {
         let message = "there is no floating-point model in a key; give the ONNX file";
         return Err(Failure::new(Code::Usage, message).in_file(&args.model));
     }
-    let (graph, runner) = model::import_with_reference(&bytes, &import_options(&args.options))
-        .map_err(|e| Failure::from(e).in_file(&args.model))?;
+    let (graph, runner) =
+        model::import_with_reference(&bytes, &import_options(&args.options.quantise))
+            .map_err(|e| Failure::from(e).in_file(&args.model))?;
     let mut data = DataFile::read(&args.data)?;
     // A file may hold other arrays beside the labelled ones, such as reference inputs.
     if data.arrays.iter().any(|a| a.name == "x") {
@@ -39,14 +40,14 @@ pub fn run(args: &AccuracyArgs) -> Result<Report, Failure> {
     // Spread over the data, in case it is sorted by class.
     let stride = samples.len().div_ceil(BORROWED_SAMPLES).max(1);
     let borrowed: Vec<_> = samples.iter().step_by(stride).cloned().collect();
-    if args.options.calibrate.is_none() {
+    if args.options.quantise.calibrate.is_none() {
         progress::note(&format!(
             "note: scales were chosen from {} of the very samples measured; give --calibrate for \
              an independent figure",
             borrowed.len()
         ));
     }
-    let quantised = quantise(&args.model, &args.options, Some(&borrowed))?;
+    let quantised = quantise(&args.model, &args.options.quantise, Some(&borrowed))?;
     let accuracy = model::accuracy::measure(&quantised.model, &runner, &samples, labels.as_deref())
         .map_err(|e| Failure::new(Code::Usage, e.to_string()).in_file(&args.data))?;
 
@@ -81,6 +82,6 @@ pub fn run(args: &AccuracyArgs) -> Result<Report, Failure> {
     report.json("max_relative_error", accuracy.max_relative_error);
     report.json("float_accuracy", accuracy.float_accuracy);
     report.json("quantised_accuracy", accuracy.quantised_accuracy);
-    report.json("bits", args.options.bits);
+    report.json("bits", quantised.bits);
     Ok(report)
 }

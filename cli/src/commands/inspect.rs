@@ -8,9 +8,11 @@ use air::statement::Disclosed;
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
 use verifier::security::Security;
-use verifier::{Prepared, Privacy, Profile, ProofFile};
+use verifier::{Prepared, Profile, ProofFile};
 
-use super::{DEGREE, MAX_FILE, P, quantise, set_up, setup, verify};
+use super::{
+    DEGREE, MAX_FILE, P, budget, key_disclosure, privacy, quantise, set_up, setup, verify,
+};
 use crate::args::InspectArgs;
 use crate::error::Failure;
 use crate::files;
@@ -38,6 +40,7 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
             let weights: usize = key.model.weights.iter().map(|w| w.values.len()).sum();
             report.item("weights", weights.to_string());
             report.json("weights", weights);
+            budget(&mut report, key.budget());
             let key = key.verifying_key.prepare().map_err(|e| in_file(e.into()))?;
             prepared(&mut report, &key);
         }
@@ -48,10 +51,15 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
 
 fn onnx(report: &mut Report, args: &InspectArgs) -> Result<(), Failure> {
     report.json("kind", "onnx");
-    let quantised = quantise(&args.file, &args.options, None)?;
+    let quantised = quantise(&args.file, &args.options.quantise, None)?;
     setup::calibration(report, &quantised.report);
     report.line("");
-    let prover = set_up(&args.file, quantised.model, &args.options)?;
+    let prover = set_up(
+        &args.file,
+        quantised.model,
+        &args.options,
+        privacy(&args.options),
+    )?;
     prepared(report, prover.verifying_key());
     Ok(())
 }
@@ -62,13 +70,7 @@ fn prepared(report: &mut Report, key: &Prepared<P>) {
     report.json("model_digest", hex(&key.model_digest()));
     report.json("vk_digest", hex(&key.digest));
     profile(report, &key.profile);
-    let privacy = match key.key.privacy {
-        Privacy::None => "none: proofs are succinct, not zero-knowledge".to_owned(),
-        Privacy::Data => "zero-knowledge; weights are public".to_owned(),
-        Privacy::DataAndWeights { proofs } => {
-            format!("zero-knowledge, weights hidden for {proofs} proofs")
-        }
-    };
+    let privacy = key_disclosure(key.key.privacy);
     report.item("privacy", &privacy);
     report.json("privacy", privacy);
     let memory = prover::memory_estimate(&key.layout, &key.profile);

@@ -18,12 +18,12 @@ use air::layout::Layout;
 use air::statement::{Disclosed, Statement};
 use model::data::{DataFile, InputSpec};
 use model::{FloatGraph, ImportOptions, QuantOptions, QuantReport, Sample};
-use prover::Prover;
+use prover::{Budget, Prover};
 use serde_json::{Value, json};
 use tracing::info_span;
 use verifier::{BabyBearKeccak, Privacy, Profile, codec};
 
-use crate::args::ModelOptions;
+use crate::args::{ModelOptions, QuantiseOptions};
 use crate::error::{Code, Failure};
 use crate::report::Report;
 use crate::{files, progress};
@@ -44,12 +44,14 @@ pub struct Quantised {
     pub model: Model,
     /// The choices made, if it was quantised just now.
     pub report: QuantReport,
+    /// Bits of activations.
+    pub bits: u32,
 }
 
 /// Imports and quantises an ONNX file. `fallback` is calibrated on where no data is given.
 pub fn quantise(
     path: &Path,
-    options: &ModelOptions,
+    options: &QuantiseOptions,
     fallback: Option<&[Sample]>,
 ) -> Result<Quantised, Failure> {
     let bytes = files::read(path, MAX_FILE)?;
@@ -61,8 +63,9 @@ pub fn quantise(
         }
         None => fallback.map(<[Sample]>::to_vec),
     };
+    let bits = options.bits.unwrap_or(QuantOptions::default().bits);
     let quant = QuantOptions {
-        bits: options.bits,
+        bits,
         ..QuantOptions::default()
     };
     let (model, report) = info_span!("quantise")
@@ -80,18 +83,22 @@ pub fn quantise(
             ));
         }
     }
-    Ok(Quantised { model, report })
+    Ok(Quantised {
+        model,
+        report,
+        bits,
+    })
 }
 
 /// Imports an ONNX file.
-pub fn import(path: &Path, bytes: &[u8], options: &ModelOptions) -> Result<FloatGraph, Failure> {
+pub fn import(path: &Path, bytes: &[u8], options: &QuantiseOptions) -> Result<FloatGraph, Failure> {
     info_span!("import")
         .in_scope(|| model::import_bytes(bytes, &import_options(options)))
         .map_err(|e| Failure::from(e).in_file(path))
 }
 
 /// The importer's options.
-pub fn import_options(options: &ModelOptions) -> ImportOptions {
+pub fn import_options(options: &QuantiseOptions) -> ImportOptions {
     ImportOptions {
         shapes: options.shape.clone(),
     }
@@ -106,32 +113,46 @@ pub fn load_prover(path: &Path, options: &ModelOptions) -> Result<(Prover<P>, f6
         Prover::from_bytes(&bytes).map_err(|e| Failure::from(e).in_file(path))?
     } else {
         drop(bytes);
-        let model = quantise(path, options, None)?.model;
-        set_up(path, model, options)?
+        let model = quantise(path, &options.quantise, None)?.model;
+        set_up(path, model, options, privacy(options))?
     };
     Ok((prover, millis(start)))
 }
 
 /// A key was quantised when it was made; options that would do it again must not be ignored.
 pub fn refuse_model_options(options: &ModelOptions) -> Result<(), Failure> {
-    if options.calibrate.is_none() && options.shape.is_empty() && !options.no_zk {
+    if !options.quantise.is_given() && options.profile.is_none() && !options.no_zk {
         return Ok(());
     }
-    let message = "--calibrate, --shape and --no-zk are for ONNX models; a key is set up already";
+    let message = "--calibrate, --bits, --shape, --profile and --no-zk are for ONNX models; a key is \
+                   set up already";
     Err(Failure::new(Code::Usage, message))
 }
 
-/// Sets a model up with the profile the options name, within the memory limit.
-pub fn set_up(path: &Path, model: Model, options: &ModelOptions) -> Result<Prover<P>, Failure> {
-    let privacy = match options.no_zk {
+/// What proofs hide of a model with public weights.
+pub const fn privacy(options: &ModelOptions) -> Privacy {
+    match options.no_zk {
         true => Privacy::None,
         false => Privacy::Data,
+    }
+}
+
+/// Sets a model up with the profile the options name, within the memory limit.
+pub fn set_up(
+    path: &Path,
+    model: Model,
+    options: &ModelOptions,
+    privacy: Privacy,
+) -> Result<Prover<P>, Failure> {
+    let layout = |profile: &Profile| {
+        verifier::key::layout_of::<P>(&model.graph, profile, privacy)
+            .map_err(|e| Failure::from(prover::SetupError::from(e)).in_file(path))
     };
-    let layout = verifier::key::layout_of::<P>(&model.graph, &Profile::LATENCY, privacy)
-        .map_err(|e| Failure::from(prover::SetupError::from(e)).in_file(path))?;
-    let profile = choose_profile(&options.profile, &layout);
-    let layout = verifier::key::layout_of::<P>(&model.graph, &profile, privacy)
-        .map_err(|e| Failure::from(prover::SetupError::from(e)).in_file(path))?;
+    let profile = match options.profile.as_deref().and_then(Profile::by_name) {
+        Some(named) => named,
+        None => choose_profile(&layout(&Profile::LATENCY)?),
+    };
+    let layout = layout(&profile)?;
     let needed = prover::memory_estimate(&layout, &profile);
     let limit = options.max_memory.or_else(total_memory).unwrap_or(u64::MAX);
     if needed > limit {
@@ -139,24 +160,28 @@ pub fn set_up(path: &Path, model: Model, options: &ModelOptions) -> Result<Prove
             "proving needs about {} bytes of memory, the limit is {limit}",
             needed
         );
-        return Err(Failure::new(Code::Limit, message)
+        let failure = Failure::new(Code::Limit, message)
             .in_file(path)
-            .hint("--profile throughput halves the memory; --max-memory raises the limit"));
+            .hint("--profile throughput halves the memory; --max-memory raises the limit");
+        return Err(match privacy {
+            Privacy::DataAndWeights { .. } => failure.hint("fewer --proofs need smaller tables"),
+            Privacy::None | Privacy::Data => failure,
+        });
     }
     Prover::new(model, &profile, privacy).map_err(|e| Failure::from(e).in_file(path))
 }
 
-fn choose_profile(name: &str, layout: &Layout) -> Profile {
+fn choose_profile(layout: &Layout) -> Profile {
     let setup_cells: usize = layout
         .tables
         .iter()
         .map(|t| (t.widths.fixed + t.widths.weight) << t.log_height)
         .sum();
-    Profile::by_name(name).unwrap_or(if setup_cells < SMALL_MODEL_CELLS {
+    if setup_cells < SMALL_MODEL_CELLS {
         Profile::LATENCY
     } else {
         Profile::THROUGHPUT
-    })
+    }
 }
 
 /// Reads one sample for a quantised graph and quantises it.
@@ -207,6 +232,31 @@ fn proc_kilobytes(file: &str, key: &str) -> Option<u64> {
 pub fn shown_values(tensors: &[Disclosed]) -> Vec<Vec<i32>> {
     let values = |d: &Disclosed| d.values.clone().unwrap_or_default();
     tensors.iter().map(values).collect()
+}
+
+/// Says in one line what whoever has proofs made with a key learns, and what not.
+pub fn key_disclosure(privacy: Privacy) -> String {
+    match privacy {
+        Privacy::None => {
+            "none: succinct, not zero-knowledge; input, output and weights are public".into()
+        }
+        Privacy::Data => "zero-knowledge; weights public; input and output as `prove` says".into(),
+        Privacy::DataAndWeights { proofs } => format!(
+            "zero-knowledge; weights hidden for {proofs} proofs, their shapes, scales and bounds \
+             public; input and output as `prove` says"
+        ),
+    }
+}
+
+/// The proofs a key has left, for people and in JSON.
+pub fn budget(report: &mut Report, budget: Option<Budget>) {
+    if let Some(budget) = budget {
+        report.item(
+            "proofs left",
+            format!("{} of {}", budget.left(), budget.proofs),
+        );
+    }
+    report.json("proofs_left", budget.map(Budget::left));
 }
 
 /// Says in one line, and in JSON, what whoever has the proof learns.

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use air::statement::{Policy, Visibility};
-use prover::ProveError;
+use prover::{Budget, Ledger, Prover};
 use tracing::info_span;
 use verifier::codec::{self, CodecError};
 use verifier::{ProofFile, verify_file};
 
-use super::{P, disclosure, eval_bug, load_prover, millis, peak_rss, read_input, tensors_json};
+use super::{
+    P, budget, disclosure, eval_bug, load_prover, millis, peak_rss, read_input, tensors_json,
+};
 use crate::args::{ProveArgs, Visible};
 use crate::error::{Code, Failure};
 use crate::report::{Report, hex, preview, size};
@@ -21,16 +23,15 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
         visibility(args.output_visibility),
     );
     let (prover, setup_ms) = load_prover(&args.model, &args.options)?;
+    // Before the work: a file that cannot be written to is found out at once.
+    let mut ledger = open_ledger(&args.model, &prover)?;
     let (_, inputs) = read_input(&args.input, prover.model())?;
 
     let start = Instant::now();
     let evaluation = prover.evaluate(&inputs).map_err(|e| eval_bug(&e))?;
-    let file = prover.prove(&evaluation, &policy).map_err(|e| match e {
-        ProveError::NotHiding => Failure::new(Code::Usage, e.to_string())
-            .in_file(&args.model)
-            .hint("--input-visibility public shows the input"),
-        _ => Failure::new(Code::Bug, e.to_string()),
-    })?;
+    let file = prover
+        .prove(&evaluation, &policy)
+        .map_err(|e| Failure::from(e).in_file(&args.model))?;
     let prove_ms = millis(start);
 
     let key = prover.verifying_key();
@@ -50,6 +51,10 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
         None => PathBuf::from(args.model.file_stem().unwrap_or("model".as_ref()))
             .with_extension("proof"),
     };
+    // The proof is counted before a byte of it is let out: whatever fails from here on costs a unit of
+    // the budget, and nothing that fails gives a proof away.
+    let left = ledger.as_mut().map(Ledger::spend).transpose();
+    let left: Option<Budget> = left.map_err(|e| Failure::from(e).in_file(&args.model))?;
     files::write(&proof_path, &bytes)?;
     let vk_path = write_vk(args, &proof_path, &key.key.to_bytes())?;
 
@@ -77,6 +82,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
         "proof",
         format!("{} ({})", proof_path.display(), size(bytes.len() as u64)),
     );
+    budget(&mut report, left);
     report.item(
         "time",
         format!("setup {setup_ms:.0} ms, prove {prove_ms:.0} ms, verify {verify_ms:.1} ms"),
@@ -106,6 +112,16 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     report.json("committed_cells", prover.committed_cells());
     report.json("peak_rss_bytes", peak_rss());
     Ok(report)
+}
+
+/// The count of proofs in the file of a key with private weights. (A model set up on the fly has
+/// public ones.)
+fn open_ledger(path: &Path, prover: &Prover<P>) -> Result<Option<Ledger>, Failure> {
+    if prover.budget().is_none() {
+        return Ok(None);
+    }
+    let ledger = Ledger::open(path, prover).map_err(|e| Failure::from(e).in_file(path))?;
+    Ok(Some(ledger))
 }
 
 /// A model set up on the fly has its verifying key written beside the proof.

@@ -21,8 +21,9 @@ pub fn run(args: &RunArgs) -> Result<Report, Failure> {
         .in_file(&args.model));
     }
     let outputs: Vec<Vec<f64>> = if args.float {
-        let (graph, runner) = model::import_with_reference(&bytes, &import_options(&args.options))
-            .map_err(|e| Failure::from(e).in_file(&args.model))?;
+        let (graph, runner) =
+            model::import_with_reference(&bytes, &import_options(&args.options.quantise))
+                .map_err(|e| Failure::from(e).in_file(&args.model))?;
         let sample = read_sample(&args.input, &model::data::float_inputs(&graph))?;
         let outputs = runner.run(&sample)?;
         outputs
@@ -35,7 +36,7 @@ pub fn run(args: &RunArgs) -> Result<Report, Failure> {
             prover::key::read_model::<P>(&bytes)
                 .map_err(|e| Failure::from(e).in_file(&args.model))?
         } else {
-            quantise(&args.model, &args.options, None)?.model
+            quantise(&args.model, &args.options.quantise, None)?.model
         };
         let sample = read_sample(&args.input, &model::data::graph_inputs(&model.graph))?;
         model::accuracy::run_quantised(&model, 0, &sample)

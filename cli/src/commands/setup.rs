@@ -1,26 +1,34 @@
 //! `provenn setup`
 
+use std::path::Path;
 use std::time::Instant;
 
+use air::chips::Air;
 use air::graph::Encoding;
 use model::QuantReport;
+use prover::Prover;
+use verifier::Privacy;
 
-use super::{millis, peak_rss, quantise, set_up};
-use crate::args::SetupArgs;
-use crate::error::Failure;
-use crate::files;
+use super::{P, key_disclosure, millis, peak_rss, privacy, quantise, set_up};
+use crate::args::{SetupArgs, Weights};
+use crate::error::{Code, Failure};
 use crate::report::{Report, hex, size};
+use crate::{files, progress};
+
+/// Proofs a key with private weights is good for, where `--proofs` does not say.
+const DEFAULT_PROOFS: u32 = 100;
 
 pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
     let start = Instant::now();
-    let quantised = quantise(&args.model, &args.options, None)?;
-    let prover = set_up(&args.model, quantised.model, &args.options)?;
+    let privacy = key_privacy(args)?;
+    let quantised = quantise(&args.model, &args.options.quantise, None)?;
+    let prover = set_up(&args.model, quantised.model, &args.options, privacy)?;
     let key = prover.verifying_key();
 
     files::create_dir(&args.output)?;
     let (pk_path, vk_path) = (args.output.join("model.pk"), args.output.join("model.vk"));
     let (pk, vk) = (prover.to_bytes(), key.key.to_bytes());
-    files::write(&pk_path, &pk)?;
+    files::write_secret(&pk_path, &pk)?;
     files::write(&vk_path, &vk)?;
 
     let mut report = Report::new("setup");
@@ -33,6 +41,8 @@ pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
         format!("{} ({})", key.profile.name, key.profile.summary),
     );
     report.item("security", key.security.summary());
+    report.item("privacy", key_disclosure(privacy));
+    budget(&mut report, &prover, &pk_path);
     report.item(
         "cells",
         format!("{} committed per proof", prover.committed_cells()),
@@ -55,10 +65,53 @@ pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
     report.json("vk_digest", hex(&key.digest));
     report.json("profile", key.profile.name);
     report.json("security_bits", key.security.bits() as u32);
+    report.json("privacy", key_disclosure(privacy));
     report.json("committed_cells", prover.committed_cells());
     report.json("setup_ms", millis(start));
     report.json("peak_rss_bytes", peak_rss());
     Ok(report)
+}
+
+/// What the proofs of the new key hide.
+fn key_privacy(args: &SetupArgs) -> Result<Privacy, Failure> {
+    match args.weights {
+        Weights::Private if args.options.no_zk => {
+            let message = "--no-zk hides nothing: the weights cannot be private";
+            Err(Failure::new(Code::Usage, message))
+        }
+        Weights::Private => Ok(Privacy::DataAndWeights {
+            proofs: args.proofs.unwrap_or(DEFAULT_PROOFS),
+        }),
+        Weights::Public if args.proofs.is_some() => {
+            let message =
+                "with public weights proofs are not counted: --proofs is for --weights private";
+            Err(Failure::new(Code::Usage, message))
+        }
+        Weights::Public => Ok(privacy(&args.options)),
+    }
+}
+
+/// What the budget of private weights costs, and what it asks of whoever keeps the key.
+fn budget(report: &mut Report, prover: &Prover<P>, pk: &Path) {
+    let proofs = prover.budget().map(|budget| budget.proofs);
+    report.json("proofs", proofs);
+    let Some(proofs) = proofs else { return };
+    let tables = &prover.verifying_key().layout.tables;
+    if let Some(weights) = tables.iter().find(|t| t.widths.weight > 0) {
+        let masks = weights.bands.unwrap_or_default().uniform;
+        let (rows, height) = (weights.chip.rows(), weights.height());
+        report.item(
+            "budget",
+            format!(
+                "{proofs} proofs: {masks} mask rows below {rows} rows of weights, {height} in all"
+            ),
+        );
+    }
+    progress::note(&format!(
+        "note: {} is secret and counts its proofs; keep one copy, and do not put it back from a \
+         backup",
+        pk.display()
+    ));
 }
 
 /// The calibration choices, as a table with reasons.

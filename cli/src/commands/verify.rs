@@ -6,11 +6,12 @@ use std::time::Instant;
 use air::graph::Graph;
 use air::statement::{Disclosed, Statement};
 use model::data::{DataFile, InputSpec};
+use prover::Prover;
 use verifier::key::MAX_KEY_BYTES;
 use verifier::proof::max_proof_bytes;
-use verifier::{Prepared, ProofFile, VerifyingKey, verify_file};
+use verifier::{Prepared, Privacy, ProofFile, VerifyingKey, verify_file};
 
-use super::{P, disclosure, millis, read_sample, tensors_json};
+use super::{P, disclosure, millis, quantise, read_sample, tensors_json};
 use crate::args::VerifyArgs;
 use crate::error::{Code, Failure};
 use crate::files;
@@ -18,6 +19,7 @@ use crate::report::{Report, hex, preview};
 
 pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     let key = read_key(&args.vk)?;
+    require_model(args, &key)?;
     let bytes = files::read(&args.proof, max_proof_bytes(&key) as u64)?;
     let start = Instant::now();
     let file = ProofFile::<P>::from_bytes(&bytes, &key)
@@ -52,6 +54,12 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
         "accepted: the quantised model gives {output} output for {input} input"
     ));
     report.item("model", hex(&verified.model));
+    if let Some(model) = &args.model {
+        report.item(
+            "key",
+            format!("the one `setup` makes of {}", model.display()),
+        );
+    }
     for (id, values) in graph.inputs.iter().zip(&inputs) {
         if values.is_empty() {
             continue;
@@ -75,6 +83,7 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     report.item("time", format!("{verify_ms:.1} ms"));
 
     report.json("accepted", true);
+    report.json("key_recomputed", args.model.is_some());
     report.json("model_digest", hex(&verified.model));
     report.json("vk_digest", hex(&verified.key));
     report.json("statement_digest", hex(&verified.statement));
@@ -96,6 +105,42 @@ pub fn read_key(path: &Path) -> Result<Prepared<P>, Failure> {
         .in_scope(|| key.audit())
         .map_err(|e| Failure::from(e).in_file(path))?;
     Ok(key)
+}
+
+/// Requires that the key is what `setup` makes of the ONNX file, byte for byte. Profile and privacy
+/// are the key's: they are not the model's, and everyone can see them.
+fn require_model(args: &VerifyArgs, key: &Prepared<P>) -> Result<(), Failure> {
+    let Some(path) = &args.model else {
+        if args.quantise.is_given() {
+            let message =
+                "--calibrate, --bits and --shape say how --model was quantised; give it too";
+            return Err(Failure::new(Code::Usage, message));
+        }
+        return Ok(());
+    };
+    let model = quantise(path, &args.quantise, None)?.model;
+    let rejected = |why: String| Failure::new(Code::Rejected, why).in_file(&args.vk);
+    let name = path.display();
+    if model.graph != key.key.graph {
+        let why = format!("not the key of {name}: its layers or scales are others");
+        let hint = "give --calibrate, --bits and --shape as they were given to `setup`";
+        return Err(rejected(why).hint(hint));
+    }
+    if let Privacy::DataAndWeights { .. } = key.key.privacy {
+        let why = format!(
+            "its layers and scales are those of {name}, but its weights are private and cannot be \
+             compared"
+        );
+        let hint = "leave --model out; which weights the key holds is its maker's word";
+        return Err(rejected(why).hint(hint));
+    }
+    let prover = Prover::<P>::new(model, &key.profile, key.key.privacy)
+        .map_err(|e| Failure::from(e).in_file(path))?;
+    if prover.verifying_key().key.to_bytes() == key.key.to_bytes() {
+        return Ok(());
+    }
+    let why = format!("not the key of {name}: its weights are others");
+    Err(rejected(why))
 }
 
 /// The statement's inputs as real numbers, row-major.
