@@ -61,6 +61,8 @@ pub enum Command {
     Prove(ProveArgs),
     /// Check a proof
     Verify(VerifyArgs),
+    /// The digest of an input or output, as a proof states it
+    Hash(HashArgs),
     /// Run the quantised (or the original) model, without a proof
     Run(RunArgs),
     /// Compare the quantised model with the original on a data set
@@ -129,6 +131,28 @@ pub enum Visible {
     Public,
     /// Nobody learns more than its shape and range
     Private,
+    /// A digest of it is in the proof file, and proved
+    Hashed,
+}
+
+/// Which hash function digests are made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum HashName {
+    /// SHA-256 of the integers' bytes: what `sha256sum` prints
+    Sha256,
+    /// Poseidon2 over BabyBear: faster to prove, for software that knows it
+    Poseidon2,
+}
+
+/// How much a proof says of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reveal {
+    /// All values.
+    All,
+    /// Nothing.
+    None,
+    /// Which so many are the largest.
+    Largest(u32),
 }
 
 /// Who may know the weights of a key.
@@ -179,7 +203,9 @@ Examples:
   provenn prove model.onnx --input x.json
   provenn prove keys/model.pk --input x.npy -o x.proof
   provenn prove keys/model.pk --input x.json --input-visibility public
-  provenn prove keys/model.pk --input x.json --output-visibility private --json")]
+  provenn prove keys/model.pk --input x.json --output-visibility private --json
+  provenn prove keys/model.pk --input x.json --input-visibility hashed --reveal argmax
+  provenn prove keys/model.pk --input x.json --bounds 0..255")]
 pub struct ProveArgs {
     /// A proving key, or an ONNX model to set up on the fly
     pub model: PathBuf,
@@ -189,9 +215,27 @@ pub struct ProveArgs {
     /// Whether the proof shows the input
     #[arg(long, value_name = "V", value_enum, default_value_t = Visible::Private)]
     pub input_visibility: Visible,
-    /// Whether the proof shows the output
-    #[arg(long, value_name = "V", value_enum, default_value_t = Visible::Public)]
-    pub output_visibility: Visible,
+    /// Whether the proof shows the output [default: public]
+    #[arg(long, value_name = "V", value_enum)]
+    pub output_visibility: Option<Visible>,
+    /// What to reveal of the output: all, none, argmax (which is largest) or topk:K (which K are,
+    /// not their order). Less than `all` hides the values
+    #[arg(long, value_name = "WHAT", value_parser = parse_reveal)]
+    pub reveal: Option<Reveal>,
+    /// Prove that every feature of a hidden input lies in an interval: LO..HI, NAME=LO..HI, or a JSON
+    /// file {"NAME": [[lo, hi] or null for each feature]}
+    #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
+    pub bounds: Vec<String>,
+    /// With hashed tensors: the hash function
+    #[arg(long, value_name = "H", value_enum, default_value_t = HashName::Sha256)]
+    pub hash: HashName,
+    /// With hashed tensors: a file with salts, made if there is none (default: fresh salts, written
+    /// to the proof's name with `.salt`). Keep it: who has tensor and salt can show what was hashed
+    #[arg(long, value_name = "FILE", conflicts_with = "unsalted")]
+    pub salt: Option<PathBuf>,
+    /// With hashed tensors: no salt. Whoever can guess a tensor can confirm the guess
+    #[arg(long)]
+    pub unsalted: bool,
     /// Where the proof goes (default: the model's name with `.proof`)
     #[arg(short, long, value_name = "PROOF")]
     pub output: Option<PathBuf>,
@@ -219,6 +263,9 @@ pub struct VerifyArgs {
     /// Require this output (as `prove` printed it)
     #[arg(long, value_name = "DATA")]
     pub output: Option<PathBuf>,
+    /// With --input or --output of a proof that states a salted digest: the salts
+    #[arg(long, value_name = "FILE")]
+    pub salt: Option<PathBuf>,
     /// Require that the verifying key is the one `setup` makes of this ONNX model, with the options
     /// below as they were given to it. Not for private weights, which nobody can compare
     #[arg(long, value_name = "ONNX")]
@@ -226,6 +273,57 @@ pub struct VerifyArgs {
     /// With --model: how it was quantised
     #[command(flatten, next_help_heading = "Options for --model")]
     pub quantise: QuantiseOptions,
+}
+
+/// Which side of a statement data belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Side {
+    /// Inputs
+    Input,
+    /// Outputs
+    Output,
+}
+
+/// Arguments of `hash`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "\
+Examples:
+  provenn hash x.json --vk model.vk --salt x.salt       made if there is none; keep it
+  provenn hash x.json --vk model.vk --unsalted --bytes x.bin && sha256sum x.bin
+  provenn prove model.pk --input x.json --input-visibility hashed --salt x.salt",
+    after_help = "\
+The digest is of the integers the model is given, one or two bytes each, in the order
+feature by feature; docs/protocol.md has the encoding. Without a salt, whoever can list
+the likely data finds the right one."
+)]
+pub struct HashArgs {
+    /// The data: .json, .npy, .npz or .pb
+    pub data: PathBuf,
+    /// A verifying key of the model (it has the scales)
+    #[arg(long, value_name = "VK")]
+    pub vk: PathBuf,
+    /// Whether the data are inputs or outputs of the model
+    #[arg(long, value_name = "SIDE", value_enum, default_value_t = Side::Input)]
+    pub side: Side,
+    /// The hash function
+    #[arg(long, value_name = "H", value_enum, default_value_t = HashName::Sha256)]
+    pub hash: HashName,
+    /// A file with salts, made if there is none
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "unsalted",
+        required_unless_present = "unsalted"
+    )]
+    pub salt: Option<PathBuf>,
+    /// No salt
+    #[arg(long)]
+    pub unsalted: bool,
+    /// Also write the bytes that are hashed, salt first (SHA-256, and models with one tensor on
+    /// that side)
+    #[arg(long, value_name = "FILE")]
+    pub bytes: Option<PathBuf>,
 }
 
 /// Arguments of `run`.
@@ -300,6 +398,20 @@ pub struct InspectArgs {
     pub options: ModelOptions,
 }
 
+fn parse_reveal(text: &str) -> Result<Reveal, String> {
+    let expected = || "expected all, none, argmax or topk:K".to_owned();
+    match (text, text.strip_prefix("topk:")) {
+        ("all", _) => Ok(Reveal::All),
+        ("none", _) => Ok(Reveal::None),
+        ("argmax", _) => Ok(Reveal::Largest(1)),
+        (_, Some(count)) => match count.parse() {
+            Ok(count @ 1..) => Ok(Reveal::Largest(count)),
+            _ => Err(expected()),
+        },
+        _ => Err(expected()),
+    }
+}
+
 fn parse_profile(text: &str) -> Result<String, String> {
     if text == "auto" || verifier::Profile::by_name(text).is_some() {
         return Ok(text.to_owned());
@@ -350,6 +462,8 @@ mod tests {
     fn accepts_shapes_and_sizes() {
         assert_eq!(parse_shape("x=1x784"), Ok(("x".into(), vec![1, 784])));
         assert_eq!(parse_shape("a=b=2"), Ok(("a=b".into(), vec![2])));
+        assert_eq!(parse_reveal("topk:3"), Ok(Reveal::Largest(3)));
+        assert!(parse_reveal("topk:0").is_err() && parse_reveal("best").is_err());
         assert!(parse_shape("x=").is_err() && parse_shape("x=0").is_err());
         assert_eq!(parse_size("4G"), Ok(4 << 30));
         assert!(parse_size("lots").is_err());

@@ -190,6 +190,8 @@ impl From<ProveError> for Failure {
             ProveError::NotHiding => {
                 Self::new(Code::Usage, message).hint("--input-visibility public shows the input")
             }
+            ProveError::Statement(_) => Self::new(Code::Usage, message),
+            ProveError::Tables(_) => Self::new(Code::Limit, message),
             ProveError::BudgetSpent { .. } => spent(Self::new(Code::Limit, message)),
             _ => Self::new(Code::Bug, message),
         }

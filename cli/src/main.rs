@@ -6,11 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bounds;
 mod commands;
+mod disclosure;
 mod error;
 mod files;
 mod progress;
 mod report;
+mod salts;
 
 use std::process::ExitCode;
 
@@ -42,6 +45,7 @@ fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Setup(args) => commands::setup::run(args),
         Command::Prove(args) => commands::prove::run(args),
         Command::Verify(args) => commands::verify::run(args),
+        Command::Hash(args) => commands::hash::run(args),
         Command::Run(args) => commands::run::run(args),
         Command::Accuracy(args) => commands::accuracy::run(args),
         Command::Check(args) => commands::check::run(args),

@@ -100,10 +100,19 @@ pub enum InputError {
 /// Turns row-major ONNX inputs into the graph's integers, `[feature][position]`. Values beyond an
 /// input's range saturate.
 pub fn quantise_inputs(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<i32>>, InputError> {
-    if inputs.len() != graph.inputs.len() {
+    quantise_tensors(graph, &graph.inputs, inputs)
+}
+
+/// The same for any tensors of the graph.
+pub fn quantise_tensors(
+    graph: &Graph,
+    ids: &[TensorId],
+    values: &[Vec<f32>],
+) -> Result<Vec<Vec<i32>>, InputError> {
+    if values.len() != ids.len() {
         return Err(InputError::Count {
-            expected: graph.inputs.len(),
-            got: inputs.len(),
+            expected: ids.len(),
+            got: values.len(),
         });
     }
     let one = |(id, data): (&TensorId, &Vec<f32>)| {
@@ -129,7 +138,7 @@ pub fn quantise_inputs(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<i32
         }
         Ok(out)
     };
-    graph.inputs.iter().zip(inputs).map(one).collect()
+    ids.iter().zip(values).map(one).collect()
 }
 
 /// Turns the graph's output integers into row-major numbers, before post-operations (see

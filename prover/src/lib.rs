@@ -24,7 +24,7 @@ mod setup;
 
 pub use adversary::{Adversary, Honest};
 pub use budget::{Budget, Ledger, LedgerError};
-pub use masks::{Mask, NoRandomness, Seed};
+pub use masks::{Mask, NoRandomness, Seed, fresh_seed};
 pub use memory::memory_estimate;
 pub use prove::ProveError;
 pub use setup::{Prover, SetupError};

@@ -4,19 +4,16 @@ use std::path::Path;
 
 use air::graph::{Encoding, Graph};
 use air::layout::Layout;
-use air::statement::Disclosed;
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
 use verifier::security::Security;
 use verifier::{Prepared, Profile, ProofFile};
 
-use super::{
-    DEGREE, MAX_FILE, P, budget, key_disclosure, privacy, quantise, set_up, setup, verify,
-};
+use super::{DEGREE, MAX_FILE, P, budget, privacy, quantise, set_up, setup, verify};
 use crate::args::InspectArgs;
 use crate::error::Failure;
-use crate::files;
-use crate::report::{Report, hex, preview, size};
+use crate::report::{Report, hex, size};
+use crate::{disclosure, files};
 
 pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
     let bytes = files::read(&args.file, MAX_FILE)?;
@@ -70,7 +67,7 @@ fn prepared(report: &mut Report, key: &Prepared<P>) {
     report.json("model_digest", hex(&key.model_digest()));
     report.json("vk_digest", hex(&key.digest));
     profile(report, &key.profile);
-    let privacy = key_disclosure(key.key.privacy);
+    let privacy = disclosure::of_key(key.key.privacy);
     report.item("privacy", &privacy);
     report.json("privacy", privacy);
     let memory = prover::memory_estimate(&key.layout, &key.profile);
@@ -197,17 +194,6 @@ fn security(report: &mut Report, security: &Security) {
     report.json("security_bits", security.bits() as u32);
 }
 
-/// What a statement says of a tensor.
-fn said(disclosed: &Disclosed) -> String {
-    match &disclosed.values {
-        None => "private".into(),
-        Some(values) => {
-            let values: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
-            format!("public, integers {}", preview(&values))
-        }
-    }
-}
-
 fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), Failure> {
     report.json("kind", "proof");
     // Without its key a proof can be read but not bounded by it; the file's own size is the bound.
@@ -222,11 +208,19 @@ fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), F
         ("inputs", &file.statement.inputs),
         ("outputs", &file.statement.outputs),
     ] {
-        let said: Vec<String> = tensors.iter().map(said).collect();
+        let said: Vec<String> = tensors.iter().map(disclosure::said).collect();
         report.item(name, said.join("; "));
         let values = tensors.iter().map(|d| json!(d.values));
         report.json(name, values.collect::<Vec<Value>>());
     }
+    report.json(
+        "input_facts",
+        disclosure::facts_json(&file.statement.inputs),
+    );
+    report.json(
+        "output_facts",
+        disclosure::facts_json(&file.statement.outputs),
+    );
     report.item("tables", file.proof.opened.len().to_string());
     let digest = hex(&verifier::proof::statement_digest(&file.statement));
     report.item("statement", digest.as_str());

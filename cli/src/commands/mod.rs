@@ -2,6 +2,7 @@
 
 pub mod accuracy;
 pub mod check;
+pub mod hash;
 pub mod inspect;
 pub mod operators;
 pub mod prove;
@@ -15,7 +16,7 @@ use std::time::Instant;
 
 use air::graph::Model;
 use air::layout::Layout;
-use air::statement::{Disclosed, Statement};
+use air::statement::Disclosed;
 use model::data::{DataFile, InputSpec};
 use model::{FloatGraph, ImportOptions, QuantOptions, QuantReport, Sample};
 use prover::{Budget, Prover};
@@ -234,20 +235,6 @@ pub fn shown_values(tensors: &[Disclosed]) -> Vec<Vec<i32>> {
     tensors.iter().map(values).collect()
 }
 
-/// Says in one line what whoever has proofs made with a key learns, and what not.
-pub fn key_disclosure(privacy: Privacy) -> String {
-    match privacy {
-        Privacy::None => {
-            "none: succinct, not zero-knowledge; input, output and weights are public".into()
-        }
-        Privacy::Data => "zero-knowledge; weights public; input and output as `prove` says".into(),
-        Privacy::DataAndWeights { proofs } => format!(
-            "zero-knowledge; weights hidden for {proofs} proofs, their shapes, scales and bounds \
-             public; input and output as `prove` says"
-        ),
-    }
-}
-
 /// The proofs a key has left, for people and in JSON.
 pub fn budget(report: &mut Report, budget: Option<Budget>) {
     if let Some(budget) = budget {
@@ -257,35 +244,4 @@ pub fn budget(report: &mut Report, budget: Option<Budget>) {
         );
     }
     report.json("proofs_left", budget.map(Budget::left));
-}
-
-/// Says in one line, and in JSON, what whoever has the proof learns.
-pub fn disclosure(report: &mut Report, statement: &Statement, privacy: Privacy) {
-    let shows = |tensors: &[Disclosed]| tensors.iter().all(|d| d.values.is_some());
-    let (input, output) = (shows(&statement.inputs), shows(&statement.outputs));
-    let weights = !matches!(privacy, Privacy::DataAndWeights { .. });
-    let parts = [("input", input), ("output", output), ("weights", weights)];
-    let list = |wanted: bool| {
-        let names: Vec<&str> = (parts.iter().filter(|p| p.1 == wanted))
-            .map(|p| p.0)
-            .collect();
-        names.join(", ")
-    };
-    let zero_knowledge = privacy != Privacy::None;
-    let line = match (zero_knowledge, list(false)) {
-        (false, _) => {
-            "none: succinct, not zero-knowledge; input, output and weights are public".into()
-        }
-        (true, hidden) if hidden.is_empty() => {
-            format!("{} public; everything between hidden", list(true))
-        }
-        (true, hidden) => format!("{hidden} hidden (zero-knowledge); {} public", list(true)),
-    };
-    report.item("privacy", line);
-    let word = |public: bool| if public { "public" } else { "private" };
-    report.json(
-        "visibility",
-        json!({"input": word(input), "output": word(output), "weights": word(weights)}),
-    );
-    report.json("zero_knowledge", zero_knowledge);
 }

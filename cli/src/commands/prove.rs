@@ -3,26 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use air::statement::{Policy, Visibility};
+use air::graph::Graph;
+use air::statement::{Policy, Salt, Statement, Visibility};
 use prover::{Budget, Ledger, Prover};
 use tracing::info_span;
 use verifier::codec::{self, CodecError};
 use verifier::{ProofFile, verify_file};
 
 use super::{
-    P, budget, disclosure, eval_bug, load_prover, millis, peak_rss, read_input, tensors_json,
+    DEGREE, P, budget, eval_bug, hash, load_prover, millis, peak_rss, read_input, tensors_json,
 };
-use crate::args::{ProveArgs, Visible};
+use crate::args::{ProveArgs, Reveal, Side, Visible};
 use crate::error::{Code, Failure};
 use crate::report::{Report, hex, preview, size};
-use crate::{files, progress};
+use crate::salts::Salts;
+use crate::{bounds, disclosure, files, progress};
 
 pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
-    let policy = Policy::new(
-        visibility(args.input_visibility),
-        visibility(args.output_visibility),
-    );
+    let output = output_visibility(args)?;
     let (prover, setup_ms) = load_prover(&args.model, &args.options)?;
+    let wanted = Wanted::new(args, output, &prover.model().graph)?;
+    let policy = &wanted.policy;
     // Before the work: a file that cannot be written to is found out at once.
     let mut ledger = open_ledger(&args.model, &prover)?;
     let (_, inputs) = read_input(&args.input, prover.model())?;
@@ -30,7 +31,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     let start = Instant::now();
     let evaluation = prover.evaluate(&inputs).map_err(|e| eval_bug(&e))?;
     let file = prover
-        .prove(&evaluation, &policy)
+        .prove(&evaluation, policy)
         .map_err(|e| Failure::from(e).in_file(&args.model))?;
     let prove_ms = millis(start);
 
@@ -46,15 +47,13 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
         .map_err(|e| Failure::new(Code::Bug, format!("the proof does not verify: {e}")))?;
     let verify_ms = millis(start);
 
-    let proof_path = match &args.output {
-        Some(path) => path.clone(),
-        None => PathBuf::from(args.model.file_stem().unwrap_or("model".as_ref()))
-            .with_extension("proof"),
-    };
+    let proof_path = proof_path(args);
     // The proof is counted before a byte of it is let out: whatever fails from here on costs a unit of
     // the budget, and nothing that fails gives a proof away.
     let left = ledger.as_mut().map(Ledger::spend).transpose();
     let left: Option<Budget> = left.map_err(|e| Failure::from(e).in_file(&args.model))?;
+    // Before the proof: without the salts nobody could ever show what was hashed.
+    wanted.write_salts()?;
     files::write(&proof_path, &bytes)?;
     let vk_path = write_vk(args, &proof_path, &key.key.to_bytes())?;
 
@@ -77,7 +76,11 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     report.item("model", hex(&verified.model));
     report.item("statement", hex(&verified.statement));
     report.item("security", key.security.summary());
-    disclosure(&mut report, &file.statement, key.key.privacy);
+    disclosure::of_proof(&mut report, &file.statement, key.key.privacy);
+    disclosure::hidden_facts(&mut report, graph, &file.statement);
+    if let Some((path, _)) = &wanted.fresh_salts {
+        report.item("salts", format!("{} (keep them)", path.display()));
+    }
     report.item(
         "proof",
         format!("{} ({})", proof_path.display(), size(bytes.len() as u64)),
@@ -109,7 +112,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     report.json("prove_ms", prove_ms);
     report.json("verify_ms", verify_ms);
     report.json("proof_bytes", bytes.len());
-    report.json("committed_cells", prover.committed_cells());
+    report.json("committed_cells", committed_cells(&prover, &file.statement));
     report.json("peak_rss_bytes", peak_rss());
     Ok(report)
 }
@@ -136,9 +139,112 @@ fn write_vk(args: &ProveArgs, proof: &Path, vk: &[u8]) -> Result<Option<PathBuf>
     Ok(Some(path))
 }
 
-const fn visibility(visible: Visible) -> Visibility {
-    match visible {
-        Visible::Public => Visibility::Public,
-        Visible::Private => Visibility::Private,
+fn proof_path(args: &ProveArgs) -> PathBuf {
+    match &args.output {
+        Some(path) => path.clone(),
+        None => PathBuf::from(args.model.file_stem().unwrap_or("model".as_ref()))
+            .with_extension("proof"),
     }
+}
+
+/// What `--output-visibility` and `--reveal` say together.
+fn output_visibility(args: &ProveArgs) -> Result<Visible, Failure> {
+    match (args.output_visibility, args.reveal) {
+        (Some(Visible::Public), Some(Reveal::None | Reveal::Largest(_)))
+        | (Some(Visible::Private | Visible::Hashed), Some(Reveal::All)) => {
+            let message = "--reveal and --output-visibility contradict each other";
+            Err(Failure::new(Code::Usage, message))
+        }
+        (Some(visible), _) => Ok(visible),
+        (None, None | Some(Reveal::All)) => Ok(Visible::Public),
+        (None, Some(Reveal::None | Reveal::Largest(_))) => Ok(Visible::Private),
+    }
+}
+
+/// What the proof is to say, and salts that were drawn for it.
+struct Wanted {
+    policy: Policy,
+    /// Where they go.
+    fresh_salts: Option<(PathBuf, Salts)>,
+}
+
+impl Wanted {
+    fn new(args: &ProveArgs, output: Visible, graph: &Graph) -> Result<Self, Failure> {
+        let input = args.input_visibility;
+        let bounds = bounds::parse(graph, &args.bounds)?;
+        if input == Visible::Public && !args.bounds.is_empty() {
+            let message =
+                "--bounds is for hidden inputs: whoever sees the input sees whether they hold";
+            return Err(Failure::new(Code::Usage, message));
+        }
+        let sides = [(input, Side::Input), (output, Side::Output)];
+        let hashed: Vec<Side> = (sides.iter())
+            .filter(|(visible, _)| *visible == Visible::Hashed)
+            .map(|&(_, side)| side)
+            .collect();
+        let hash = hash::hash(args.hash);
+        let ids: Vec<_> = (hashed.iter())
+            .flat_map(|&side| hash::side(graph, side).to_vec())
+            .collect();
+        if hashed.is_empty() && (args.salt.is_some() || args.unsalted) {
+            let message =
+                "--salt and --unsalted are for --input-visibility or --output-visibility hashed";
+            return Err(Failure::new(Code::Usage, message));
+        }
+        let mut fresh_salts = None;
+        let salts: Option<Vec<Salt>> = match (&args.salt, args.unsalted || ids.is_empty()) {
+            (Some(path), _) => Some(hash::salts(path, graph, &ids, hash)?),
+            (None, true) => None,
+            (None, false) => {
+                let path = proof_path(args).with_extension("salt");
+                let drawn = Salts::fresh(graph, &ids, hash)?;
+                let salts = drawn.of(graph, &ids, hash, &path)?;
+                fresh_salts = Some((path, drawn));
+                Some(salts)
+            }
+        };
+        if args.unsalted {
+            progress::note(hash::UNSALTED);
+        }
+        // Salts are in the order of `ids`: inputs, then outputs.
+        let mut left = salts;
+        let mut visibility = |visible, side| match visible {
+            Visible::Public => Visibility::Public,
+            Visible::Private => Visibility::Private,
+            Visible::Hashed => {
+                let count = hash::side(graph, side).len();
+                let salts = left.as_mut().map(|list| list.drain(..count).collect());
+                Visibility::Hashed { hash, salts }
+            }
+        };
+        let inputs = visibility(input, Side::Input);
+        let outputs = visibility(output, Side::Output);
+        let leading = match args.reveal {
+            Some(Reveal::Largest(count)) => Some(count),
+            _ => None,
+        };
+        let policy = Policy {
+            inputs,
+            outputs,
+            bounds,
+            leading,
+        };
+        Ok(Self {
+            policy,
+            fresh_salts,
+        })
+    }
+
+    fn write_salts(&self) -> Result<(), Failure> {
+        match &self.fresh_salts {
+            Some((path, salts)) => salts.write(path),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Base cells of this proof, tables of its statement included.
+fn committed_cells(prover: &Prover<P>, statement: &Statement) -> Option<usize> {
+    let (layout, _) = prover.verifying_key().proof_layout(statement).ok()?;
+    Some(layout.committed_cells(DEGREE))
 }

@@ -9,11 +9,11 @@ use model::QuantReport;
 use prover::Prover;
 use verifier::Privacy;
 
-use super::{P, key_disclosure, millis, peak_rss, privacy, quantise, set_up};
+use super::{P, millis, peak_rss, privacy, quantise, set_up};
 use crate::args::{SetupArgs, Weights};
 use crate::error::{Code, Failure};
 use crate::report::{Report, hex, size};
-use crate::{files, progress};
+use crate::{disclosure, files, progress};
 
 /// Proofs a key with private weights is good for, where `--proofs` does not say.
 const DEFAULT_PROOFS: u32 = 100;
@@ -41,7 +41,7 @@ pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
         format!("{} ({})", key.profile.name, key.profile.summary),
     );
     report.item("security", key.security.summary());
-    report.item("privacy", key_disclosure(privacy));
+    report.item("privacy", disclosure::of_key(privacy));
     budget(&mut report, &prover, &pk_path);
     report.item(
         "cells",
@@ -65,7 +65,7 @@ pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
     report.json("vk_digest", hex(&key.digest));
     report.json("profile", key.profile.name);
     report.json("security_bits", key.security.bits() as u32);
-    report.json("privacy", key_disclosure(privacy));
+    report.json("privacy", disclosure::of_key(privacy));
     report.json("committed_cells", prover.committed_cells());
     report.json("setup_ms", millis(start));
     report.json("peak_rss_bytes", peak_rss());

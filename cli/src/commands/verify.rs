@@ -11,11 +11,12 @@ use verifier::key::MAX_KEY_BYTES;
 use verifier::proof::max_proof_bytes;
 use verifier::{Prepared, Privacy, ProofFile, VerifyingKey, verify_file};
 
-use super::{P, disclosure, millis, quantise, read_sample, tensors_json};
-use crate::args::VerifyArgs;
+use super::{P, hash, millis, quantise, tensors_json};
+use crate::args::{Side, VerifyArgs};
 use crate::error::{Code, Failure};
-use crate::files;
 use crate::report::{Report, hex, preview};
+use crate::salts::Salts;
+use crate::{disclosure, files};
 
 pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     let key = read_key(&args.vk)?;
@@ -37,10 +38,10 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
 
     let graph = &key.key.graph;
     if let Some(path) = &args.input {
-        require_input(path, graph, &file.statement)?;
+        require_input(path, args.salt.as_deref(), graph, &file.statement)?;
     }
     if let Some(path) = &args.output {
-        require_output(path, graph, &file.statement)?;
+        require_output(path, args.salt.as_deref(), graph, &file.statement)?;
     }
 
     let inputs = real_inputs(graph, &file.statement);
@@ -79,7 +80,8 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     }
     report.item("statement", hex(&verified.statement));
     report.item("security", key.security.summary());
-    disclosure(&mut report, &file.statement, key.key.privacy);
+    disclosure::of_proof(&mut report, &file.statement, key.key.privacy);
+    disclosure::hidden_facts(&mut report, graph, &file.statement);
     report.item("time", format!("{verify_ms:.1} ms"));
 
     report.json("accepted", true);
@@ -173,21 +175,62 @@ fn says(tensors: &[Disclosed]) -> &'static str {
     }
 }
 
-/// A hidden tensor cannot be compared with anything.
-fn refuse_hidden(path: &Path, tensors: &[Disclosed], side: &str) -> Result<(), Failure> {
-    if tensors.iter().all(|d| d.values.is_some()) {
-        return Ok(());
+/// Compares data with what the proof says of a hidden side: its digests, or nothing at all, and then
+/// the proof does not speak of these data. Returns whether the side is hidden.
+fn require_hidden(
+    path: &Path,
+    salt: Option<&Path>,
+    graph: &Graph,
+    side: Side,
+    said: &[Disclosed],
+) -> Result<bool, Failure> {
+    let name = match side {
+        Side::Input => "input",
+        Side::Output => "output",
+    };
+    let rejected = |what: String| Err(Failure::new(Code::Rejected, what).in_file(path));
+    if said.iter().all(|d| d.values.is_some()) {
+        return Ok(false);
     }
-    let message = format!("the proof hides its {side}: it does not say that it is this one");
-    Err(Failure::new(Code::Rejected, message).in_file(path))
+    let digests: Option<Vec<_>> = said.iter().map(|d| d.digest).collect();
+    let Some(digests) = digests else {
+        return rejected(format!(
+            "the proof hides its {name}: it does not say that it is this one"
+        ));
+    };
+    let Some(first) = digests.first() else {
+        return Ok(true);
+    };
+    let ids = hash::side(graph, side);
+    let salts = match (first.salted, salt) {
+        (true, Some(path)) => Some(Salts::read(path)?.of(graph, ids, first.hash, path)?),
+        (true, None) => {
+            let message =
+                format!("the proof states a salted digest of its {name}: --salt is needed");
+            return Err(Failure::new(Code::Usage, message));
+        }
+        (false, _) => None,
+    };
+    let tensors = hash::integers(path, graph, side)?;
+    let own = hash::digests(graph, ids, &tensors, first.hash, salts.as_deref())?;
+    match own == digests {
+        true => Ok(true),
+        false => rejected(format!(
+            "the proof is about another {name}, or another salt"
+        )),
+    }
 }
 
-fn require_input(path: &Path, graph: &Graph, statement: &Statement) -> Result<(), Failure> {
-    refuse_hidden(path, &statement.inputs, "input")?;
-    let sample = read_sample(path, &model::data::graph_inputs(graph))?;
-    let integers = model::accuracy::quantise_inputs(graph, &sample)
-        .map_err(|e| Failure::new(Code::Usage, e.to_string()).in_file(path))?;
-    if integers == super::shown_values(&statement.inputs) {
+fn require_input(
+    path: &Path,
+    salt: Option<&Path>,
+    graph: &Graph,
+    statement: &Statement,
+) -> Result<(), Failure> {
+    if require_hidden(path, salt, graph, Side::Input, &statement.inputs)? {
+        return Ok(());
+    }
+    if hash::integers(path, graph, Side::Input)? == super::shown_values(&statement.inputs) {
         return Ok(());
     }
     let message = "the proof is about another input";
@@ -196,8 +239,15 @@ fn require_input(path: &Path, graph: &Graph, statement: &Statement) -> Result<()
 
 /// The given output must be the proved one to within half a unit of its scale, or where something
 /// follows the proof (softmax), equal the final one to a millionth.
-fn require_output(path: &Path, graph: &Graph, statement: &Statement) -> Result<(), Failure> {
-    refuse_hidden(path, &statement.outputs, "output")?;
+fn require_output(
+    path: &Path,
+    salt: Option<&Path>,
+    graph: &Graph,
+    statement: &Statement,
+) -> Result<(), Failure> {
+    if require_hidden(path, salt, graph, Side::Output, &statement.outputs)? {
+        return Ok(());
+    }
     let specs: Vec<InputSpec> = graph
         .outputs
         .iter()

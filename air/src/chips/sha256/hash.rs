@@ -67,7 +67,7 @@ pub fn digest(
 }
 
 /// The message: salt, then elements in flat order.
-pub(super) fn message(values: &[i32], width: Width, salt: Option<&[u8; SALT_BYTES]>) -> Vec<u8> {
+pub fn message(values: &[i32], width: Width, salt: Option<&[u8; SALT_BYTES]>) -> Vec<u8> {
     let mut bytes = salt.map_or(Vec::new(), |s| s.to_vec());
     for v in values {
         bytes.extend(&v.to_le_bytes()[..width.bytes]);

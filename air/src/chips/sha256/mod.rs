@@ -153,7 +153,9 @@ use alloc::vec::Vec;
 
 use p3_field::{Algebra, Field, PrimeCharacteristicRing};
 
-pub use self::hash::{DIGEST_BYTES, SALT_BYTES, Width, blocks, digest, digest_value, hash_blocks};
+pub use self::hash::{
+    DIGEST_BYTES, SALT_BYTES, Width, blocks, digest, digest_value, hash_blocks, message,
+};
 
 use self::columns::{fixed, link as links, main, projection, shift};
 use self::link::{BIG_0, BIG_1, SMALL_0, SMALL_1, contribution, number};
