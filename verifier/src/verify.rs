@@ -248,7 +248,7 @@ fn check_constraints<P: Protocol>(
 }
 
 /// Extension columns from the opened values of their base columns.
-fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
+pub(crate) fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
     base.chunks_exact(degree)
         .map(|coefficients| {
@@ -263,7 +263,8 @@ fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
         .collect()
 }
 
-type Round<P> = CommitmentOpening<
+/// A commitment with what is opened of it.
+pub(crate) type Round<P> = CommitmentOpening<
     <P as Protocol>::Challenge,
     Commitment<P>,
     TwoAdicMultiplicativeCoset<<P as Protocol>::Val>,
