@@ -39,11 +39,12 @@ def security_rounds(graph, tables, profile):
     if any(t.hiding for t in tables):
         opened += DEGREE
     chunks = max(t.chunks for t in tables)
+    out_of_domain = max(3 * (k + 1) + k - 1, (chunks + 1) * k + 1)
     return {
         "projection": log_q - log2(projection),
         "lookup": log_q - log2(messages) - log2(7) + profile.lookup_pow,
         "constraints": log_q - log2(constraints),
-        "out of domain": log_q - log2(max(3 * (k + 1) + k - 1, (chunks + 1) * k + 1)) + profile.ood_pow,
+        "out of domain": log_q - log2(out_of_domain) + profile.ood_pow,
         **opening_rounds(tables, opened, profile),
     }
 

@@ -213,20 +213,24 @@ def test_vectors():
     report(len(c.input) == 236 and c.draw().c == drawn, "a described transcript")
     statement = "2e84cefcbe111a36e54538cc557070119a7e110553d781be2a401904d878e898"
     report(statement_digest([[1, -1]], [[5]]).hex() == statement, "digest of a statement")
+    statement = "6ef237c3a85f555816b644e28f329a0c67a67d7d88c2930d1ca612ae07e061be"
+    found = statement_digest([None], [[1, -1], [5]]).hex()
+    report(found == statement, "digest of a statement that hides its input")
 
 
 def run(provenn, *command):
     subprocess.run([provenn, "-q", *command], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_proof(provenn, folder, model, profile, privacy, visibility, sample):
-    name = " ".join([f"{model}, {profile}", *privacy, *visibility])
+def test_proof(provenn, folder, case, privacy, visibility, sample):
+    model, profile, what = case
+    name = f"{model}, {profile}, {what}"
     keys, proof_path = folder / "keys", folder / "x.proof"
     setup = ["setup", MODELS / model / "model.onnx", "--calibrate", MODELS / model / "refs.npz"]
     run(provenn, *setup, "--profile", profile, *privacy, "-o", keys)
     prove = ["prove", keys / "model.pk", "--input", sample, "-o", proof_path]
     run(provenn, *prove, *visibility)
-    vk, pk, data = ((p.read_bytes()) for p in (keys / "model.vk", keys / "model.pk", proof_path))
+    vk, pk, data = (p.read_bytes() for p in (keys / "model.vk", keys / "model.pk", proof_path))
     run(provenn, *prove, *SHOW_ALL)
     truth = proof_path.read_bytes()
 
@@ -288,16 +292,25 @@ def main():
             samples[model] = folder / f"{model}.json"
             sample = first_sample(MODELS / model / "refs.npz")
             samples[model].write_text(json.dumps({"input_data": [sample]}))
-        for model, profile, privacy, visibility in (
-            ("adult-income-mlp", "latency", [], []),
-            ("adult-income-mlp", "p128", [], SHOW_ALL),
-            ("adult-income-mlp", "latency", ["--no-zk"], SHOW_ALL),
-            ("logreg_cancer", "latency", [], ["--output-visibility", "private"]),
-            ("logreg_cancer", "throughput", [], ["--input-visibility", "public"]),
-            ("mlp2_mnist", "latency", [], []),
-            ("mlp2_mnist", "latency", ["--no-zk"], SHOW_ALL),
+        private_weights = ["--weights", "private", "--proofs", "2"]
+        show_input = ["--input-visibility", "public"]
+        hide_output = ["--output-visibility", "private"]
+        adult, cancer, mnist = "adult-income-mlp", "logreg_cancer", "mlp2_mnist"
+        help_text = subprocess.run([provenn, "setup", "--help"], check=True, capture_output=True)
+        for case, privacy, visibility in (
+            ((adult, "latency", "private input"), [], []),
+            ((adult, "p128", "all public"), [], SHOW_ALL),
+            ((adult, "latency", "no zk"), ["--no-zk"], SHOW_ALL),
+            ((adult, "latency", "private weights"), private_weights, []),
+            ((cancer, "throughput", "private output"), [], show_input + hide_output),
+            ((cancer, "latency", "all private"), private_weights, hide_output),
+            ((mnist, "latency", "private input"), [], []),
+            ((mnist, "latency", "no zk"), ["--no-zk"], SHOW_ALL),
         ):
-            test_proof(provenn, folder, model, profile, privacy, visibility, samples[model])
+            if privacy and privacy[0].encode() not in help_text.stdout:
+                print(f"       {', '.join(case)}: not run, this provenn has no {privacy[0]}")
+                continue
+            test_proof(provenn, folder, case, privacy, visibility, samples[case[0]])
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -118,6 +118,12 @@ def main():
                 print(f"{side:10} {key.graph.tensors[i].name} = {values} (integers)")
             else:
                 print(f"{side:10} {key.graph.tensors[i].name}: {len(values)} values shown")
+    hidden = (
+        "nothing is hidden",
+        "what is not shown is hidden, but the weights",
+        f"what is not shown is hidden, weights too, for {key.proofs} proofs of this key",
+    )
+    print(f"privacy    {hidden[key.privacy]}")
     name = key.parameters.name
     print(f"security   {int(key.bits)} bits proven ({name}; weakest round: {key.weakest})")
     print(f"fixed      {'rebuilt from the graph' if args.audit else 'taken from the key'}")
