@@ -8,7 +8,7 @@ from keccak import digest
 
 MAGIC = b"PROVENN\0"
 VERSION = 2
-VERIFYING_KEY, PROOF, PROVING_KEY = 1, 2, 3
+VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF = 1, 2, 3, 4
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)
 PRIVATE, PUBLIC = range(2)
@@ -150,30 +150,46 @@ def read_proof(data, profile):
     header_profile, payload = read_header(data, PROOF)
     well_formed(header_profile == profile, "the proof is of another profile than the key")
     r = Reader(payload)
+    names = "fixed weight main projection projection_next lookup lookup_next quotient"
+    key, (inputs, outputs) = r.take(32), read_statement(r)
+    proof = Record(
+        key=key, inputs=inputs, outputs=outputs,
+        main=r.commitment(), projection=r.commitment(), lookup=r.commitment(),
+        quotient=r.commitment(), terminals=r.list(r.ext), lookup_pow=r.base(), ood_pow=r.base(),
+        opened=read_opened(r, names), mask=r.list(r.ext), **read_fri_proof(r),
+    )  # fmt: skip
+    r.end()
+    return proof
 
-    def exts():
-        return r.list(r.ext)
 
-    def table_openings():
-        names = "fixed weight main projection projection_next lookup lookup_next quotient"
-        return Record(**{name: exts() for name in names.split()})
+def read_rekey_proof(data, profile):
+    header_profile, payload = read_header(data, REKEY_PROOF)
+    well_formed(header_profile == profile, "the rekey proof is of another profile than the keys")
+    r = Reader(payload)
+    proof = Record(
+        old=r.take(32), new=r.take(32), quotient=r.commitment(), ood_pow=r.base(),
+        opened=read_opened(r, "old new quotient"), mask=r.list(r.ext), **read_fri_proof(r),
+    )  # fmt: skip
+    r.end()
+    return proof
 
+
+def read_opened(r, names):
+    """For each table, a list of values under each name."""
+    return r.list(lambda: Record(**{name: r.list(r.ext) for name in names.split()}))
+
+
+def read_fri_proof(r):
     def input_opening():
         rows = r.list(lambda: r.list(lambda: r.list(r.base)))
         return Record(rows=rows, path=r.list(r.digest4))
 
     def round_opening():
-        return Record(siblings=r.list(exts), path=r.list(r.digest4))
+        siblings = r.list(lambda: r.list(r.ext))
+        return Record(siblings=siblings, path=r.list(r.digest4))
 
-    key, (inputs, outputs) = r.take(32), read_statement(r)
-    proof = Record(
-        key=key, inputs=inputs, outputs=outputs,
-        main=r.commitment(), projection=r.commitment(), lookup=r.commitment(),
-        quotient=r.commitment(), terminals=exts(), lookup_pow=r.base(), ood_pow=r.base(),
-        opened=r.list(table_openings), mask=exts(), batch_pow=r.base(),
-        rounds=r.list(r.commitment), round_pow=r.list(r.base),
+    return dict(
+        batch_pow=r.base(), rounds=r.list(r.commitment), round_pow=r.list(r.base),
         input_openings=r.list(input_opening), round_openings=r.list(round_opening),
-        final_poly=exts(), query_pow=r.base(),
+        final_poly=r.list(r.ext), query_pow=r.base(),
     )  # fmt: skip
-    r.end()
-    return proof

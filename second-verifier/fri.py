@@ -37,10 +37,11 @@ def rounds_of(log_heights, profile):
     return arities
 
 
-def check_opening(challenger, profile, tables, roots, proof, zeta):
+def check_opening(challenger, profile, kinds, roots, commitments, proof):
+    """`commitments`: for each root, for each matrix: (log height, [(point, values), …])."""
     b = profile.log_blowup
-    commitments = what_is_opened(tables, proof.opened, proof.mask, zeta)
-    log_heights = sorted({t.log_height + b for t in tables}, reverse=True)
+    heights = {log_height + b for matrices in commitments for log_height, _ in matrices}
+    log_heights = sorted(heights, reverse=True)
     top = log_heights[0]
     arities = rounds_of(log_heights, profile)
 
@@ -75,7 +76,7 @@ def check_opening(challenger, profile, tables, roots, proof, zeta):
     indices = [challenger.draw_bits(top) for _ in range(s)]
 
     # Input openings.
-    for kind, root, matrices, opening in zip(KINDS, roots, commitments, proof.input_openings):
+    for kind, root, matrices, opening in zip(kinds, roots, commitments, proof.input_openings):
         shapes = [(log_n + b, len(points[0][1])) for log_n, points in matrices]
         tallest = max(h for h, _ in shapes)
         at = [index >> (top - tallest) for index in indices]

@@ -51,8 +51,8 @@ def hiding_of(privacy, proofs, parameters):
         privacy != DATA_AND_WEIGHTS or 1 <= proofs <= MAX_PROOFS,
         f"a key for {proofs} proofs of private weights",
     )
-    # One opening of the weights is kept for the proof that a new commitment holds the same ones.
-    openings = proofs + 1 if privacy == DATA_AND_WEIGHTS else 0
+    # Two openings of the weights are kept for rekey proofs (§17): a key's first and its last.
+    openings = proofs + 2 if privacy == DATA_AND_WEIGHTS else 0
     return Record(queries=parameters.queries, weight_openings=openings)
 
 

@@ -26,10 +26,7 @@ PROFILES = {
 
 def security_rounds(graph, tables, profile):
     log_q = DEGREE * log2(P)
-    tallest = max(t.log_height for t in tables)
-    shortest = min(t.log_height for t in tables)
-    k, n = 2**tallest, 2 ** (tallest + profile.log_blowup)
-    k0, n0 = 2**shortest, 2 ** (shortest + profile.log_blowup)
+    k = 2 ** max(t.log_height for t in tables)
     projection = sum(2 * (t.features + t.positions) for t in graph.tensors)
     messages = len(graph.inputs) + len(graph.outputs)
     messages += sum(t.messages * 2**t.log_height for t in tables)
@@ -48,6 +45,17 @@ def security_rounds(graph, tables, profile):
         "lookup": log_q - log2(messages) - log2(7) + profile.lookup_pow,
         "constraints": log_q - log2(constraints),
         "out of domain": log_q - log2(out_of_domain) + profile.ood_pow,
+        **opening_rounds(tables, opened, profile),
+    }
+
+
+def opening_rounds(tables, opened, profile):
+    log_q = DEGREE * log2(P)
+    tallest = max(t.log_height for t in tables)
+    shortest = min(t.log_height for t in tables)
+    n = 2 ** (tallest + profile.log_blowup)
+    k0, n0 = 2**shortest, 2 ** (shortest + profile.log_blowup)
+    return {
         "batching": log_q - log2(n + 1) - log2(opened - 1) + profile.batch_pow,
         "folding": log_q - log2(n + 1) - profile.max_log_arity + profile.fold_pow,
         "queries": -profile.queries * log2((1 + (k0 + 2) / n0) / 2) + profile.query_pow,
@@ -57,7 +65,23 @@ def security_rounds(graph, tables, profile):
 
 def check_security(graph, tables, profile):
     """The level of the weakest round, at least the profile's target, and that round's name."""
-    rounds = security_rounds(graph, tables, profile)
+    return weakest_of(security_rounds(graph, tables, profile), profile)
+
+
+def check_rekey_security(tables, profile):
+    """The same for a rekey proof, of the tables that have weight columns (§17)."""
+    log_q = DEGREE * log2(P)
+    k = 2 ** max(t.log_height for t in tables)
+    opened = sum(2 * t.weight + DEGREE for t in tables) + DEGREE
+    rounds = {
+        "same weights": log_q - log2(max(t.weight for t in tables) - 1),
+        "out of domain": log_q - log2(2 * k + 1) + profile.ood_pow,
+        **opening_rounds(tables, opened, profile),
+    }
+    return weakest_of(rounds, profile)
+
+
+def weakest_of(rounds, profile):
     weakest = min(rounds, key=rounds.get)
     bits = rounds[weakest]
     well_formed(bits >= profile.target, f"round {weakest} reaches only {bits:.2f} bits")

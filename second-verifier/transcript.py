@@ -84,11 +84,12 @@ class Challenger:
             self.observe_base(int.from_bytes(seed[i : i + 3], "little"))
 
 
-def begin(profile_number, key_digest, statement):
-    """Step *begin* (§11)."""
+def begin(tag, profile_number, *about):
+    """Step *begin* of a proof, about a key and a statement (§11), or of a rekey proof, about an old
+    and a new key (§17)."""
     c = Challenger()
-    c.observe_bytes(digest("provenn protocol", b"babybear-keccak" + struct.pack("<H", VERSION)))
+    c.observe_bytes(digest(tag, b"babybear-keccak" + struct.pack("<H", VERSION)))
     c.observe_bytes(bytes([profile_number]))
-    c.observe_bytes(key_digest)
-    c.observe_bytes(statement)
+    for what in about:
+        c.observe_bytes(what)
     return c

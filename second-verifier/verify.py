@@ -11,7 +11,7 @@ from audit import fixed_root
 from codec import read_proof, read_verifying_key
 from constraints import Challenges, check_buses, check_constraints
 from errors import Malformed, Rejected, check, well_formed
-from fri import check_opening
+from fri import KINDS, check_opening, what_is_opened
 from graph import check_graph, check_statement, shown_tensors, statement_digest
 from layout import hiding_of, lay_out
 from security import PROFILES, check_security
@@ -57,7 +57,7 @@ def verify(key, data):
     statement = statement_digest(proof.inputs, proof.outputs)
     check_shapes(key.tables, key.hiding, proof)
 
-    c = begin(key.profile, key.digest, statement)
+    c = begin("provenn protocol", key.profile, key.digest, statement)
     c.observe_root(proof.main)
     sigma, rho, _tau = c.draw(), c.draw(), c.draw()
     c.observe_root(proof.projection)
@@ -77,7 +77,8 @@ def verify(key, data):
     for table, opened, terminal in zip(key.tables, proof.opened, proof.terminals):
         check_constraints(table, opened, terminal, challenges, lam, zeta)
     roots = [key.fixed, key.weights, proof.main, proof.projection, proof.lookup, proof.quotient]
-    check_opening(c, key.parameters, key.tables, roots, proof, zeta)
+    commitments = what_is_opened(key.tables, proof.opened, proof.mask, zeta)
+    check_opening(c, key.parameters, KINDS, roots, commitments, proof)
     return statement, proof.inputs, proof.outputs
 
 

@@ -12,6 +12,7 @@ use verifier::transcript::{Digest, Transcript};
 use air::statement::Statement;
 
 use crate::masks::{Mask, Seed};
+use crate::setup::{Prover, SetupError, commit};
 
 /// Changes to traces on their way into a proof. Every method does nothing by default.
 pub trait Adversary<P: Protocol> {
@@ -46,8 +47,33 @@ pub trait Adversary<P: Protocol> {
     ) {
     }
 
+    /// The transcript to use for a rekey proof.
+    fn rekey_transcript(&mut self, profile: &Profile, old: &Digest, new: &Digest) -> Transcript<P> {
+        Transcript::rekey(profile, old, new)
+    }
+
+    /// Called before the quotients of a rekey proof are committed: the values of each on its coset.
+    fn rekey(&mut self, _quotients: &mut [Vec<P::Challenge>]) {}
+
     /// Called before the LogUp columns and terminals are committed.
     fn lookup(&mut self, _columns: &mut [Vec<P::Challenge>], _terminals: &mut [P::Challenge]) {}
+}
+
+impl<P: Protocol> Prover<P> {
+    /// A prover whose key commits to other weight columns than the model's.
+    pub fn with_weights_as(
+        mut self,
+        change: impl FnOnce(&mut [Option<RowMajorMatrix<P::Val>>]),
+    ) -> Result<Self, SetupError> {
+        change(&mut self.weight);
+        let columns = self.weight.iter().flatten().cloned();
+        let (weights, weight_data) = commit::<P>(&self.pcs, columns)?;
+        let mut key = self.prepared.key;
+        key.weights = weights;
+        self.prepared = key.prepare()?;
+        self.weight_data = weight_data;
+        Ok(self)
+    }
 }
 
 /// The prover that follows the protocol.

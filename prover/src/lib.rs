@@ -3,6 +3,7 @@
 //! ```text
 //!   Model ──Prover::new──▶ Prover (tables laid out, F and W committed: keep it warm)
 //!   inputs ──evaluate──▶ Evaluation ──Prover::prove──▶ ProofFile
+//!   Prover, its mask spent ──Prover::rekey──▶ Prover with a fresh mask, RekeyProof
 //! ```
 //!
 //! Three types to know: [`Prover`] (a model ready to prove), [`key::ProvingKey`] (its file) and
@@ -20,6 +21,7 @@ mod masks;
 mod memory;
 mod prove;
 mod quotient;
+mod rekey;
 mod setup;
 
 pub use adversary::{Adversary, Honest};

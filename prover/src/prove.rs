@@ -49,18 +49,18 @@ pub enum ProveError {
     /// There is no randomness for masks.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// There is no mask to renew: the key's weights are public.
+    #[error("the weights of this key are public: it needs no successor")]
+    PublicWeights,
+    /// Committing to traces failed, or setting up a new key.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// The commitment scheme failed.
     #[error("committing failed: {0}")]
     Commit(String),
     /// The opening proof failed.
     #[error("opening failed: {0}")]
     Open(String),
-}
-
-impl From<SetupError> for ProveError {
-    fn from(e: SetupError) -> Self {
-        Self::Commit(e.to_string())
-    }
 }
 
 /// Opened values of all tables, the mask's value, and the opening proof.

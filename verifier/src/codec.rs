@@ -7,7 +7,7 @@
 //! | bytes | content |
 //! |---|---|
 //! | 0–7 | `PROVENN\0` |
-//! | 8 | kind: 1 verifying key, 2 proof, 3 proving key |
+//! | 8 | kind: 1 verifying key, 2 proof, 3 proving key, 4 rekey proof |
 //! | 9 | profile |
 //! | 10–11 | format version |
 //!
@@ -43,6 +43,8 @@ pub enum Kind {
     Proof = 2,
     /// A proving key.
     ProvingKey = 3,
+    /// A proof that two keys have the same weights.
+    RekeyProof = 4,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
             Self::VerifyingKey => "verifying key",
             Self::Proof => "proof",
             Self::ProvingKey => "proving key",
+            Self::RekeyProof => "rekey proof",
         }
     }
 }
@@ -140,6 +143,7 @@ pub fn sniff(bytes: &[u8]) -> Result<(Kind, u8), CodecError> {
         1 => Kind::VerifyingKey,
         2 => Kind::Proof,
         3 => Kind::ProvingKey,
+        4 => Kind::RekeyProof,
         _ => return Err(CodecError::Damaged),
     };
     Ok((kind, profile))

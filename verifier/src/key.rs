@@ -22,6 +22,9 @@ pub const MAX_KEY_BYTES: usize = 1 << 24;
 /// Most proofs that one commitment to private weights may be made for.
 pub const MAX_PROOFS: u32 = 1 << 16;
 
+/// Openings of a commitment to private weights that are kept for [`crate::rekey`].
+const REKEY_OPENINGS: usize = 2;
+
 /// What proofs made with a key hide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Privacy {
@@ -43,8 +46,9 @@ impl Privacy {
         let weight_openings = match self {
             Self::None => return None,
             Self::Data => 0,
-            // One opening is kept for the proof that a new commitment holds the same weights.
-            Self::DataAndWeights { proofs } => proofs as usize + 1,
+            // A commitment is opened once by the rekey proof that it came from, and once by the one
+            // that replaces it.
+            Self::DataAndWeights { proofs } => proofs as usize + REKEY_OPENINGS,
         };
         Some(Hiding {
             queries: profile.num_queries,

@@ -7,6 +7,8 @@
 //!   verifying key ──▶ Prepared (graph checked, tables laid out, security computed)
 //!   statement, proof ──▶ verify ──▶ Verified
 //!
+//!   old key, new key, rekey proof ──▶ verify_rekey ──▶ Rekeyed
+//!
 //!   transcript:  key, statement │ M → σ ρ τ │ P → α β │ L, terminals → λ │ Q → ζ │ FRI
 //! ```
 //!
@@ -22,6 +24,7 @@ pub mod config;
 pub mod key;
 pub mod profile;
 pub mod proof;
+pub mod rekey;
 pub mod security;
 pub mod transcript;
 mod verify;
@@ -30,4 +33,5 @@ pub use config::{BabyBearKeccak, Protocol};
 pub use key::{KeyError, Prepared, Privacy, VerifyingKey};
 pub use profile::Profile;
 pub use proof::{Opened, Proof, ProofFile, TableOpenings};
+pub use rekey::{RekeyError, RekeyProof, Rekeyed, verify_rekey};
 pub use verify::{Verified, VerifyError, verify, verify_file};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, CodecError, Kind};
 use crate::config::{Commitment, PcsProof, Protocol};
 use crate::key::Prepared;
+use crate::profile::Profile;
 use crate::transcript::{Digest, digest};
 
 /// Everything the prover sends.
@@ -161,25 +162,47 @@ pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
             .fold((0, 1), |(sum, tables), columns| (sum + columns, tables + 3)),
         false => (0, 0),
     };
-    // The mask of the batch.
-    let columns = own + statement + degree;
-    let tables = layout.tables.len() + statement_tables;
-    let log_height = match statement_tables {
-        0 => layout.max_log_height(),
-        _ => MAX_LOG_HEIGHT,
+    let opening = OpeningSize {
+        // With the mask of the batch.
+        columns: own + statement + degree,
+        tables: layout.tables.len() + statement_tables,
+        trees: 6,
+        log_height: match statement_tables {
+            0 => layout.max_log_height(),
+            _ => MAX_LOG_HEIGHT,
+        },
     };
-    let depth = log_height + profile.log_blowup;
-    let element = 4 * degree;
-    // Opened at most twice each; per query every column once, with a length per matrix and batch.
-    let openings = 2 * columns * element + 64 * tables * 8;
-    let rows = columns * 4 + (6 * tables + 6) * 16;
-    // Authentication paths: six input trees and at most one folding layer per level folded.
-    let layers = log_height.saturating_sub(profile.log_final_poly_len);
-    let paths = (6 + layers) * depth * 32;
-    let folds = layers * ((element << profile.max_log_arity) + 16);
     let said: usize = graph.tensors.iter().map(|t| 8 * t.len() + 128).sum();
-    let last = element << profile.log_final_poly_len;
-    openings + profile.num_queries * (rows + paths + folds) + last + said + (1 << 16)
+    opening.max_bytes(profile) + said + (1 << 16)
+}
+
+/// What the size of an opening proof and of the opened values depends on.
+pub(crate) struct OpeningSize {
+    /// Committed base columns.
+    pub columns: usize,
+    /// Tables.
+    pub tables: usize,
+    /// Commitments.
+    pub trees: usize,
+    /// Logarithm of the tallest height.
+    pub log_height: usize,
+}
+
+impl OpeningSize {
+    /// A size that is not exceeded.
+    pub fn max_bytes(&self, profile: &Profile) -> usize {
+        let depth = self.log_height + profile.log_blowup;
+        let element = 4 * profile.extension_degree;
+        // Opened at most twice each; per query every column once, with a length per matrix and batch.
+        let openings = 2 * self.columns * element + 64 * self.tables * 8;
+        let rows = self.columns * 4 + (self.trees * self.tables + self.trees) * 16;
+        // Authentication paths: the input trees and at most one folding layer per level folded.
+        let layers = self.log_height.saturating_sub(profile.log_final_poly_len);
+        let paths = (self.trees + layers) * depth * 32;
+        let folds = layers * ((element << profile.max_log_arity) + 16);
+        let last = element << profile.log_final_poly_len;
+        openings + profile.num_queries * (rows + paths + folds) + last
+    }
 }
 
 /// More columns, as base columns, than all tables of one tensor with one position have: a hash

@@ -18,6 +18,14 @@
 //! | queries | −s·log((1 + (k₀ + 2)/n₀)/2) + grinding |
 //! | hash | 128 |
 //!
+//! A rekey proof ([`crate::rekey`]) has the last four and two of its own, over the tables that have
+//! weight columns:
+//!
+//! | round | bits |
+//! |---|---|
+//! | same weights | log q − log(w − 1), w weight columns of the widest table |
+//! | out of domain | log q − log(2k + 1) + grinding |
+//!
 //! References: BCIKS20 (eprint 2020/654) for proximity gaps within unique decoding; eprint
 //! 2022/1530 for LogUp; eprint 2023/1071 for the FRI batching and folding rounds.
 
@@ -26,7 +34,7 @@ use alloc::vec::Vec;
 
 use air::chips::{Air, MAX_DEGREE};
 use air::graph::{Graph, Tensor};
-use air::layout::Layout;
+use air::layout::{Layout, Table};
 use air::logup::lookup_constraints;
 use p3_field::{BasedVectorSpace, PrimeField32};
 
@@ -116,24 +124,45 @@ impl Shape {
     }
 }
 
+/// What the level of a rekey proof depends on, of the tables that have weight columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RekeyShape {
+    /// Logarithm of the tallest height.
+    pub log_height: usize,
+    /// Logarithm of the shortest height.
+    pub min_log_height: usize,
+    /// Weight columns of the widest.
+    pub columns: usize,
+    /// Opened columns.
+    pub openings: usize,
+}
+
+impl RekeyShape {
+    /// The shape of a layout.
+    pub fn new(layout: &Layout, extension_degree: usize) -> Self {
+        let tables = || layout.weight_tables();
+        let width = |t: &Table| t.widths.weight;
+        Self {
+            log_height: tables().map(|t| t.log_height).max().unwrap_or(0),
+            min_log_height: tables().map(|t| t.log_height).min().unwrap_or(0),
+            columns: tables().map(width).max().unwrap_or(0),
+            // Old and new weights and a quotient for each table; the mask of the batch.
+            openings: tables()
+                .map(|t| 2 * width(t) + extension_degree)
+                .sum::<usize>()
+                + extension_degree,
+        }
+    }
+}
+
 impl Security {
     /// The level of a profile at a given shape.
     pub fn new<P: Protocol>(profile: &Profile, shape: &Shape) -> Self {
-        let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-        let log_q = degree as f64 * libm::log2(f64::from(P::Val::ORDER_U32));
+        let log_q = log_q::<P>();
         let k = libm::exp2(shape.log_height as f64);
-        let n = libm::exp2((shape.log_height + profile.log_blowup) as f64);
         let (d, c) = (MAX_DEGREE as f64, shape.quotient_chunks as f64);
-        let log = |x: f64| libm::log2(x.max(1.0));
-        let count = |x: usize| log(x as f64);
-
         let ood = (d * (k + 1.0) + k - 1.0).max((c + 1.0) * k + 1.0);
-        let arity = libm::exp2(profile.max_log_arity as f64);
-        let shortest = libm::exp2(shape.min_log_height as f64);
-        let rate = (shortest + 2.0) / (shortest * libm::exp2(profile.log_blowup as f64));
-        let per_query = -libm::log2((1.0 + rate) / 2.0);
-        let round = |name, bits| Round { name, bits };
-        let rounds = alloc::vec![
+        let mut rounds = alloc::vec![
             round("projection", log_q - count(shape.projection_degree)),
             round(
                 "lookup",
@@ -145,21 +174,28 @@ impl Security {
                 "out of domain",
                 log_q - log(ood) + profile.ood_pow_bits as f64
             ),
-            round(
-                "batching",
-                log_q - log(n + 1.0) - count(shape.openings.saturating_sub(1))
-                    + profile.batch_pow_bits as f64,
-            ),
-            round(
-                "folding",
-                log_q - log(n + 1.0) - log(arity) + profile.fold_pow_bits as f64,
-            ),
-            round(
-                "queries",
-                profile.num_queries as f64 * per_query + profile.query_pow_bits as f64,
-            ),
-            round("hash", 128.0),
         ];
+        let heights = [shape.min_log_height, shape.log_height];
+        rounds.extend(opening::<P>(profile, heights, shape.openings));
+        Self { rounds }
+    }
+
+    /// The level of a profile's rekey proofs at a given shape.
+    pub fn rekey<P: Protocol>(profile: &Profile, shape: &RekeyShape) -> Self {
+        let log_q = log_q::<P>();
+        let k = libm::exp2(shape.log_height as f64);
+        let mut rounds = alloc::vec![
+            round(
+                "same weights",
+                log_q - count(shape.columns.saturating_sub(1))
+            ),
+            round(
+                "out of domain",
+                log_q - log(2.0 * k + 1.0) + profile.ood_pow_bits as f64
+            ),
+        ];
+        let heights = [shape.min_log_height, shape.log_height];
+        rounds.extend(opening::<P>(profile, heights, shape.openings));
         Self { rounds }
     }
 
@@ -187,4 +223,51 @@ impl Security {
             self.binding()
         )
     }
+}
+
+fn round(name: &'static str, bits: f64) -> Round {
+    Round { name, bits }
+}
+
+fn log(x: f64) -> f64 {
+    libm::log2(x.max(1.0))
+}
+
+fn count(x: usize) -> f64 {
+    log(x as f64)
+}
+
+fn log_q<P: Protocol>() -> f64 {
+    let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+    degree as f64 * libm::log2(f64::from(P::Val::ORDER_U32))
+}
+
+/// The rounds of an opening proof: shortest and tallest height, opened columns × points.
+fn opening<P: Protocol>(
+    profile: &Profile,
+    [shortest, tallest]: [usize; 2],
+    openings: usize,
+) -> [Round; 4] {
+    let log_q = log_q::<P>();
+    let n = libm::exp2((tallest + profile.log_blowup) as f64);
+    let arity = libm::exp2(profile.max_log_arity as f64);
+    let shortest = libm::exp2(shortest as f64);
+    let rate = (shortest + 2.0) / (shortest * libm::exp2(profile.log_blowup as f64));
+    let per_query = -libm::log2((1.0 + rate) / 2.0);
+    [
+        round(
+            "batching",
+            log_q - log(n + 1.0) - count(openings.saturating_sub(1))
+                + profile.batch_pow_bits as f64,
+        ),
+        round(
+            "folding",
+            log_q - log(n + 1.0) - log(arity) + profile.fold_pow_bits as f64,
+        ),
+        round(
+            "queries",
+            profile.num_queries as f64 * per_query + profile.query_pow_bits as f64,
+        ),
+        round("hash", 128.0),
+    ]
 }

@@ -12,6 +12,15 @@
 //! | quotient | Q, grinding | ζ |
 //! | opening | every opened value, FRI's own messages | FRI's challenges and queries |
 //!
+//! A rekey proof ([`crate::rekey`]) has a transcript of its own. Its first absorb differs, so that
+//! no message of one kind of proof is ever one of the other:
+//!
+//! | step | absorbed | drawn |
+//! |---|---|---|
+//! | begin | protocol name and version under another tag, profile, digest of the old key, digest of the new key | λ |
+//! | quotient | Q, grinding | ζ |
+//! | opening | as above | as above |
+//!
 //! F and W, the commitments of the verifying key, are inside its digest. τ is drawn with σ and ρ
 //! for products of two activations; no chip of this version uses it.
 
@@ -25,6 +34,11 @@ use p3_symmetric::CryptographicHasher;
 use crate::codec::FORMAT_VERSION;
 use crate::config::{Commitment, Protocol};
 use crate::profile::Profile;
+
+/// Tag of what a proof's transcript begins with.
+const PROOF: &str = "provenn protocol";
+/// Tag of what a rekey proof's transcript begins with.
+const REKEY: &str = "provenn rekey";
 
 /// A 256-bit digest.
 pub type Digest = [u8; 32];
@@ -64,24 +78,39 @@ pub struct Transcript<P: Protocol> {
 impl<P: Protocol> Transcript<P> {
     /// Step *begin*.
     pub fn new(profile: &Profile, key: &Digest, statement: &Digest) -> Self {
-        Self::start(profile, key, statement, None)
+        Self::start(PROOF, profile, [key, statement], None)
+    }
+
+    /// Step *begin* of a rekey proof.
+    pub fn rekey(profile: &Profile, old: &Digest, new: &Digest) -> Self {
+        Self::start(REKEY, profile, [old, new], None)
     }
 
     /// A transcript that leaves out its `skip`-th absorb.
     #[cfg(feature = "testing")]
     pub fn forgetful(profile: &Profile, key: &Digest, statement: &Digest, skip: usize) -> Self {
-        Self::start(profile, key, statement, Some(skip))
+        Self::start(PROOF, profile, [key, statement], Some(skip))
+    }
+
+    /// The same for a rekey proof.
+    #[cfg(feature = "testing")]
+    pub fn forgetful_rekey(profile: &Profile, old: &Digest, new: &Digest, skip: usize) -> Self {
+        Self::start(REKEY, profile, [old, new], Some(skip))
     }
 
     /// Number of absorbs before the opening, for tests that leave each out in turn.
     #[cfg(feature = "testing")]
     pub const ABSORBS: usize = 9;
 
+    /// The same for a rekey proof.
+    #[cfg(feature = "testing")]
+    pub const REKEY_ABSORBS: usize = 5;
+
     #[cfg_attr(
         not(feature = "testing"),
         expect(unused_variables, reason = "tests only")
     )]
-    fn start(profile: &Profile, key: &Digest, statement: &Digest, skip: Option<usize>) -> Self {
+    fn start(tag: &str, profile: &Profile, about: [&Digest; 2], skip: Option<usize>) -> Self {
         let mut transcript = Self {
             challenger: P::challenger(),
             #[cfg(feature = "testing")]
@@ -89,11 +118,12 @@ impl<P: Protocol> Transcript<P> {
         };
         let mut protocol = Vec::from(P::NAME.as_bytes());
         protocol.extend(FORMAT_VERSION.to_le_bytes());
-        let protocol = digest("provenn protocol", &protocol);
+        let protocol = digest(tag, &protocol);
         transcript.absorb(|c| observe_bytes::<P>(c, &protocol));
         transcript.absorb(|c| observe_bytes::<P>(c, &[profile.id]));
-        transcript.absorb(|c| observe_bytes::<P>(c, key));
-        transcript.absorb(|c| observe_bytes::<P>(c, statement));
+        for digest in about {
+            transcript.absorb(|c| observe_bytes::<P>(c, digest));
+        }
         transcript
     }
 
@@ -148,6 +178,11 @@ impl<P: Protocol> Transcript<P> {
     pub fn lookup(&mut self, lookup: &Commitment<P>, terminals: &[P::Challenge]) -> P::Challenge {
         self.absorb(|c| c.observe(lookup.clone()));
         self.absorb(|c| c.observe_algebra_slice(terminals));
+        self.draw()
+    }
+
+    /// Draws λ of a rekey proof: both commitments are inside the digests of the keys.
+    pub fn weights(&mut self) -> P::Challenge {
         self.draw()
     }
 

@@ -286,7 +286,7 @@ fn fixed_at<P: Protocol>(table: &Table, zeta: P::Challenge) -> Option<Vec<P::Cha
 }
 
 /// Extension columns from the opened values of their base columns.
-fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
+pub(crate) fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
     base.chunks_exact(degree)
         .map(|coefficients| {
@@ -301,7 +301,8 @@ fn recombine<P: Protocol>(base: &[P::Challenge]) -> Vec<P::Challenge> {
         .collect()
 }
 
-type Round<P> = CommitmentOpening<
+/// A commitment with what is opened of it.
+pub(crate) type Round<P> = CommitmentOpening<
     <P as Protocol>::Challenge,
     Commitment<P>,
     TwoAdicMultiplicativeCoset<<P as Protocol>::Val>,

@@ -9,9 +9,20 @@ use air::graph::{
 use proptest::prelude::*;
 use verifier::Privacy;
 use verifier::codec::{self, CodecError, Kind};
-use verifier::{BabyBearKeccak, KeyError, Prepared, ProofFile, VerifyingKey};
+use verifier::{
+    BabyBearKeccak, KeyError, Prepared, ProofFile, RekeyError, RekeyProof, VerifyingKey,
+    verify_rekey,
+};
 
 type P = BabyBearKeccak<5>;
+
+/// A commitment: a cap of one digest, by its encoding.
+fn commitment(word: u64) -> verifier::config::Commitment<P> {
+    let bytes = codec::encode_payload(&vec![[word; 4]]);
+    let config = bincode::config::standard().with_fixed_int_encoding();
+    let found = bincode::serde::decode_from_slice(&bytes, config);
+    found.map(|(value, _)| value).expect("a commitment")
+}
 
 /// A key for a model of one layer; its commitments are of nothing.
 fn key() -> VerifyingKey<P> {
@@ -23,15 +34,6 @@ fn key() -> VerifyingKey<P> {
         positions: 1,
         range,
         encoding: Encoding::Uniform { frac_bits: 0 },
-    };
-    let commitment = || {
-        // A cap of one digest of zeros, by its encoding.
-        let bytes = codec::encode_payload(&vec![[0u64; 4]]);
-        let found = bincode::serde::decode_from_slice(
-            &bytes,
-            bincode::config::standard().with_fixed_int_encoding(),
-        );
-        found.map(|(value, _)| value)
     };
     VerifyingKey {
         profile: 1,
@@ -55,9 +57,21 @@ fn key() -> VerifyingKey<P> {
             outputs: vec![TensorId(1)],
             post: vec![vec![PostOp::Softmax]],
         },
-        fixed: commitment().expect("a commitment"),
-        weights: commitment().expect("a commitment"),
+        fixed: commitment(0),
+        weights: commitment(0),
     }
+}
+
+/// Two keys for a model with private weights.
+fn private_keys() -> [Prepared<P>; 2] {
+    [1, 2].map(|word| {
+        let key = VerifyingKey {
+            privacy: Privacy::DataAndWeights { proofs: 1 },
+            weights: commitment(word),
+            ..key()
+        };
+        key.prepare().expect("the key is sound")
+    })
 }
 
 fn prepared() -> Prepared<P> {
@@ -83,31 +97,80 @@ proptest! {
         prop_assert_eq!(error, KeyError::Codec(CodecError::NotOurs));
         let error = ProofFile::<P>::from_bytes(&bytes, &prepared()).expect_err("noise");
         prop_assert_eq!(error, CodecError::NotOurs);
+        let error = RekeyProof::<P>::from_bytes(&bytes, &prepared()).expect_err("noise");
+        prop_assert_eq!(error, CodecError::NotOurs);
     }
 
     #[test]
     fn rejects_arbitrary_payloads(
-        kind in 0u8..5,
+        kind in 0u8..6,
         profile in 0u8..7,
         payload in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         let bytes = framed(kind, profile, &payload);
         let sniffed = codec::sniff(&bytes);
-        prop_assert_eq!(sniffed.is_ok(), (1..=3).contains(&kind));
+        prop_assert_eq!(sniffed.is_ok(), (1..=4).contains(&kind));
         prop_assert!(VerifyingKey::<P>::from_bytes(&bytes).is_err());
         prop_assert!(ProofFile::<P>::from_bytes(&bytes, &prepared()).is_err());
+        prop_assert!(RekeyProof::<P>::from_bytes(&bytes, &prepared()).is_err());
     }
 
     /// Small numbers everywhere: lengths, indices and enum tags that decode.
     #[test]
     fn rejects_payloads_of_small_numbers(
         words in prop::collection::vec(prop_oneof![Just(0u64), 1..4u64, Just(u64::MAX)], 0..60),
-        kind in 1u8..3,
+        kind in 1u8..5,
     ) {
         let payload: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         let bytes = framed(kind, 1, &payload);
         prop_assert!(VerifyingKey::<P>::from_bytes(&bytes).is_err());
         prop_assert!(ProofFile::<P>::from_bytes(&bytes, &prepared()).is_err());
+        prop_assert!(RekeyProof::<P>::from_bytes(&bytes, &prepared()).is_err());
+    }
+
+    /// Rekey proofs that decode, with opened values of 0 that satisfy the equation, and anything for
+    /// an opening proof: lists of the right length and of others.
+    #[test]
+    fn rejects_rekey_proofs_of_any_shape(
+        mask in prop_oneof![Just(5usize), 0..7usize],
+        tables in prop_oneof![Just(1usize), 0..3usize],
+        layers in prop_oneof![Just(2usize), 0..4usize],
+        trees in prop_oneof![Just(3usize), 0..5usize],
+        queries in prop_oneof![Just(150usize), 0..3usize],
+        siblings in prop_oneof![Just(7usize), 0..9usize],
+        last in prop_oneof![Just(32usize), 0..34usize],
+        path in 0..40usize,
+        value in 0u32..3,
+    ) {
+        let [old, new] = private_keys();
+        let width = old.layout.weight_tables().map(|t| t.widths.weight).sum::<usize>();
+        let zeros = |n: usize| vec![[0u32; 5]; n];
+        let opened = vec![(zeros(width), zeros(width), zeros(5)); tables];
+        let path = vec![[u64::from(value); 4]; path];
+        let rows = |widths: Vec<usize>| {
+            let row: Vec<_> = widths.into_iter().map(|w| vec![value; w]).collect();
+            (vec![row; queries], path.clone())
+        };
+        let inputs: Vec<_> = [vec![width], vec![width], vec![5, 5], vec![], vec![1]]
+            .into_iter()
+            .take(trees)
+            .map(rows)
+            .collect();
+        let round = (vec![vec![[value; 5]; siblings]; queries], path.clone());
+        let caps = vec![vec![[u64::from(value); 4]]; layers];
+        let payload = [
+            codec::encode_payload(&(old.digest, new.digest, &old.key.fixed, 0u32)),
+            codec::encode_payload(&(opened, zeros(mask), 0u32, caps, vec![0u32; layers])),
+            codec::encode_payload(&(inputs, vec![round; layers], vec![[value; 5]; last], 0u32)),
+        ];
+        let bytes = framed(4, 1, &payload.concat());
+        let proof = RekeyProof::<P>::from_bytes(&bytes, &old);
+        prop_assert!(proof.is_ok(), "{:?}", proof.err());
+        let error = proof.map(|proof| verify_rekey(&old, &new, &proof));
+        let shapes_fit = mask == 5 && tables == 1;
+        let opening = matches!(error, Ok(Err(RekeyError::Opening(_))));
+        prop_assert_eq!(opening, shapes_fit, "{:?}", error);
+        prop_assert!(matches!(error, Ok(Err(_))));
     }
 
     /// A valid key with some bytes replaced is refused, or is a key of its own.

@@ -9,7 +9,7 @@ use p3_security::fri::{FriRegime, commit_phase_error_udr, query_phase_error};
 use p3_security::logup::{LogUpAir, fingerprint_error};
 use p3_security::proximity::alpha_udr;
 use p3_security::shape::{InstanceShape, StarkAirParams};
-use verifier::security::{Security, Shape};
+use verifier::security::{RekeyShape, Security, Shape};
 use verifier::{BabyBearKeccak, Profile};
 
 type P = BabyBearKeccak<5>;
@@ -207,6 +207,48 @@ fn accepts_every_profile_at_the_worst_shape() {
                 profile.name,
                 security.summary()
             );
+        }
+    }
+}
+
+#[test]
+fn matches_reference_formulas_of_rekey_proofs() {
+    // One narrow table, and tables as wide as the layout goes, side by side with the shortest.
+    for (columns, openings, spread) in [(9, 28, false), (256, 8_000, true)] {
+        for profile in Profile::ALL {
+            for log_height in MIN_LOG_HEIGHT..=MAX_LOG_HEIGHT {
+                let min_log_height = if spread { MIN_LOG_HEIGHT } else { log_height };
+                let rekey = RekeyShape {
+                    log_height,
+                    min_log_height,
+                    columns,
+                    openings,
+                };
+                let security = Security::rekey::<P>(&profile, &rekey);
+                // An opening is an opening.
+                let same = Shape {
+                    openings,
+                    min_log_height,
+                    ..shape(log_height)
+                };
+                let [.., batching, folding, queries, hash] = expected(&profile, &same);
+                let k = (1u64 << log_height) as f64;
+                let grinding = profile.ood_pow_bits as f64;
+                let expected = [
+                    ("same weights", log_q() - (columns as f64 - 1.0).log2()),
+                    ("out of domain", log_q() - (2.0 * k + 1.0).log2() + grinding),
+                    batching,
+                    folding,
+                    queries,
+                    hash,
+                ];
+                assert_eq!(security.rounds.len(), expected.len());
+                for (round, (name, bits)) in security.rounds.iter().zip(expected) {
+                    assert_eq!(round.name, name);
+                    assert!((round.bits - bits).abs() < 0.01, "{name}: {}", round.bits);
+                }
+                assert!(security.bits() >= f64::from(profile.target_bits));
+            }
         }
     }
 }

@@ -385,6 +385,11 @@ impl Layout {
         heights.max().unwrap_or(MIN_LOG_HEIGHT)
     }
 
+    /// The tables that have weight columns: those with a matrix in the weight commitment.
+    pub fn weight_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|t| t.widths.weight > 0)
+    }
+
     /// Number of tensors of the graph.
     pub fn tensors(&self) -> usize {
         let blocks = self.tables.iter().map(|table| match &table.chip {

@@ -7,7 +7,7 @@ use air::layout::Layout;
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
 use verifier::security::Security;
-use verifier::{Prepared, Profile, ProofFile};
+use verifier::{Prepared, Profile, ProofFile, RekeyProof};
 
 use super::{DEGREE, MAX_FILE, P, budget, privacy, quantise, set_up, setup, verify};
 use crate::args::InspectArgs;
@@ -42,6 +42,7 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
             prepared(&mut report, &key);
         }
         Ok((Kind::Proof, profile)) => proof(&mut report, &bytes, profile, &args.file)?,
+        Ok((Kind::RekeyProof, profile)) => rekey(&mut report, &bytes, profile, &args.file)?,
     }
     Ok(report)
 }
@@ -192,6 +193,23 @@ fn security(report: &mut Report, security: &Security) {
         .collect();
     report.json("security_rounds", rounds);
     report.json("security_bits", security.bits() as u32);
+}
+
+fn rekey(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), Failure> {
+    report.json("kind", "rekey proof");
+    let (_, proof) = codec::decode::<RekeyProof<P>>(Kind::RekeyProof, bytes, bytes.len())
+        .map_err(|e| Failure::from(e).in_file(path))?;
+    for (name, json, digest) in [
+        ("old key", "old_vk_digest", &proof.old),
+        ("new key", "new_vk_digest", &proof.new),
+    ] {
+        report.item(name, hex(digest));
+        report.json(json, hex(digest));
+    }
+    if let Some(known) = Profile::by_id(id) {
+        profile(report, &known);
+    }
+    Ok(())
 }
 
 fn proof(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), Failure> {
