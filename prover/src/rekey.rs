@@ -41,6 +41,16 @@ impl<P: Protocol> Prover<P> {
     /// key, and the proof that its weights are those of the old one, whose verifying key is
     /// [`Self::verifying_key`].
     ///
+    /// ```
+    /// # type P = verifier::BabyBearKeccak<5>;
+    /// fn renew(old: prover::Prover<P>) -> Result<prover::Prover<P>, Box<dyn std::error::Error>> {
+    ///     let old_key = old.verifying_key().clone();
+    ///     let (new, proof) = old.rekey()?;
+    ///     verifier::verify_rekey(&old_key, new.verifying_key(), &proof)?;
+    ///     Ok(new)
+    /// }
+    /// ```
+    ///
     /// The mask of the old key covers one rekey proof beside the proofs it was made for, so the old
     /// key ends here: its prover is consumed.
     ///
