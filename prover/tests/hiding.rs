@@ -1,7 +1,7 @@
 //! # Proofs that hide
 //!
 //! Every combination of what is shown and what is hidden proves and verifies, and a proof of one
-//! combination is none of another. What a proof reveals is the subject of `distinguish.rs`.
+//! combination is none of another. What a proof reveals is the subject of `distinguish/`.
 
 mod common;
 
