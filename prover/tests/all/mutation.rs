@@ -8,15 +8,13 @@
 //!
 //! If this failed, some cell of a witness would mean something without being checked.
 
-mod common;
-
+use crate::common::attack::{Attack, EF, F, Lab, constraints};
+use crate::common::{Rng, Spec};
 use air::chips::activation::{ActivationAir, Sink};
 use air::chips::weights::WeightsAir;
 use air::chips::{Air, Chip};
 use air::graph::Function;
 use air::layout::Table;
-use common::attack::{Attack, EF, F, Lab, constraints};
-use common::{Rng, Spec};
 use p3_field::PrimeCharacteristicRing;
 use verifier::VerifyError::{self, Buses};
 

@@ -4,13 +4,11 @@
 //! are taken apart exhaustively: a new field does not compile until it is listed here. If this
 //! failed, some part of a proof, statement or key would be carried without being checked.
 
-mod common;
-
+use crate::common::attack::{EF, F, constraints, shown};
+use crate::common::{MODULUS, P, Prover, Spec, input, mlp};
 use air::graph::{Encoding, Function, Graph, GraphError, PostOp, Range, TensorId};
 use air::layout::{Layout, LayoutError};
 use air::statement::{Disclosed, Policy, Statement, StatementError};
-use common::attack::{EF, F, constraints, shown};
-use common::{MODULUS, P, Prover, Spec, input, mlp};
 use p3_field::PrimeCharacteristicRing;
 use verifier::VerifyError::{self, Buses, NotHiding, Opening, Pow, Shape};
 use verifier::codec::{self, CodecError};

@@ -5,11 +5,9 @@
 //! not compile until it is listed here. If this failed, some part of a rekey proof would be carried
 //! without being checked.
 
-mod common;
-
-use common::attack::{EF, F};
-use common::rekey::Lab;
-use common::{P, Rng};
+use crate::common::attack::{EF, F};
+use crate::common::rekey::Lab;
+use crate::common::{P, Rng};
 use p3_field::PrimeCharacteristicRing;
 use prover::Honest;
 use verifier::codec::{self, CodecError};

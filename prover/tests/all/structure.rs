@@ -4,16 +4,14 @@
 //! every other argument intact. If one of them verified, a proof could be assembled from parts that
 //! do not belong together.
 
-mod common;
-
 use std::cell::RefCell;
 
+use crate::common::attack::{Attack, EF, F, Lab, constraints, lane, shown};
+use crate::common::{P, Prover, Spec, input, mlp};
 use air::chips::activation::Sink;
 use air::chips::{Air, Chip};
 use air::graph::{Function, Model};
 use air::statement::Policy;
-use common::attack::{Attack, EF, F, Lab, constraints, lane, shown};
-use common::{P, Prover, Spec, input, mlp};
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
@@ -304,7 +302,7 @@ fn rejects_proofs_of_models_that_differ_in_one_number() {
     activation.graph.layers[1].requant.activation.function = Function::Tanh;
     for model in [bias, weight, shift, activation] {
         model
-            .validate(common::MODULUS)
+            .validate(crate::common::MODULUS)
             .expect("the other model is sound");
         // Every equation holds, in polynomials that are not the key's.
         let error = impersonate(&lab, model);

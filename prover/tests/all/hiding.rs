@@ -1,14 +1,12 @@
 //! # Proofs that hide
 //!
 //! Every combination of what is shown and what is hidden proves and verifies, and a proof of one
-//! combination is none of another. What a proof reveals is the subject of `distinguish.rs`.
+//! combination is none of another. What a proof reveals is the subject of `distinguish/`.
 
-mod common;
-
+use crate::common::attack::{Attack, EF, F, Lab, constraints, shown};
+use crate::common::{P, Spec, input, mlp};
 use air::graph::Function;
 use air::statement::{Disclosed, Policy, Statement, Visibility};
-use common::attack::{Attack, EF, F, Lab, constraints, shown};
-use common::{P, Spec, input, mlp};
 use p3_field::PrimeCharacteristicRing;
 use prover::{ProveError, Prover};
 use verifier::VerifyError::{self, Buses, NotHiding};

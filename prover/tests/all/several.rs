@@ -4,12 +4,10 @@
 //! and, when their batches are of one size, an activation table. If this failed, values of one
 //! tensor could pass for those of another.
 
-mod common;
-
+use crate::common::attack::{Attack, F, Lab, cell, constraints, recount, shown};
+use crate::common::{MODULUS, Spec, input, mlp};
 use air::chips::{Air, Chip};
 use air::graph::{Model, TensorId};
-use common::attack::{Attack, F, Lab, cell, constraints, recount, shown};
-use common::{MODULUS, Spec, input, mlp};
 use p3_field::PrimeCharacteristicRing;
 use p3_matrix::Matrix;
 use verifier::VerifyError::Buses;

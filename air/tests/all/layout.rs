@@ -4,12 +4,10 @@
 //! and a sliver per weight. If the refusals failed, a verifier could be made to do unbounded work,
 //! or to count messages modulo p.
 
-mod common;
-
+use crate::common::{MODULUS, chain, identity};
 use air::chips::{Air, Chip};
 use air::graph::{Graph, GraphError, Layer, LinearWeights, Range, Requant, TensorId};
 use air::layout::{Layout, LayoutError, MAX_POSITIONS};
-use common::{MODULUS, chain, identity};
 
 /// Extension degree of the default configuration.
 const DEGREE: usize = 5;
@@ -205,7 +203,7 @@ fn rejects_more_messages_than_the_field_has_elements() {
     // And with the real modulus, by three activation tables of 2^22 rows with 62 to 64 lanes.
     let mut wide = chain(1, Range::signed(8), &[1, 1], &[requant()], vec![]).graph;
     let positions = [62, 63, 64];
-    let tall = |features| positions.map(|p| common::tensor(features, p, Range::signed(8)));
+    let tall = |features| positions.map(|p| crate::common::tensor(features, p, Range::signed(8)));
     wide.tensors = tall(1).into_iter().chain(tall(1 << 21)).collect();
     wide.inputs = (0..3).map(TensorId).collect();
     wide.outputs = (3..6).map(TensorId).collect();

@@ -4,15 +4,13 @@
 //! coherent ones, and one for every constraint that only this constraint refuses. A failure here
 //! means a proof could name a digest that is not the tensor's.
 
-mod hashing;
-
+use crate::hashing::{EF, F, Lab, Random, Said, Trace, cell, int, wide};
 use air::bus::ClaimKind;
 use air::chips::hashed::{HashError, HashedTensor};
 use air::chips::sha256::columns::{fixed, main, position, projection};
 use air::chips::sha256::{SALT_BYTES, Sha256Air, Width, blocks, digest, digest_value, hash_blocks};
 use air::chips::{Air, Chip};
 use air::graph::Range;
-use hashing::{EF, F, Lab, Random, Said, Trace, cell, int, wide};
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use sha2::{Digest, Sha256};

@@ -4,14 +4,12 @@
 //! file that several share. Fails if a unit can be spent twice, or a damaged count be read as a small
 //! one. Killed processes are the subject of `cli/tests/budget.rs`.
 
-mod common;
-
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::common::{P, Prover, Spec, input, mlp};
 use air::statement::Policy;
-use common::{P, Prover, Spec, input, mlp};
 use prover::key::{ProvingKeyError, read_key};
 use prover::{Budget, Ledger, LedgerError, ProveError};
 use verifier::{Privacy, Profile};

@@ -4,10 +4,8 @@
 //! another loop order, and rounding spelled out by cases. If this failed, proofs would be about
 //! another computation than the documented one.
 
-mod common;
-
+use crate::common::{MODULUS, Witness, chain, identity, scalar};
 use air::graph::{Activation, EvalError, Function, LinearWeights, Model, Range, Requant, evaluate};
-use common::{MODULUS, Witness, chain, identity, scalar};
 use proptest::prelude::*;
 
 /// Round half up by cases, in 128 bits: the quotient, and what is left.

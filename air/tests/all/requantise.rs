@@ -3,10 +3,8 @@
 //! First over toy fields, where *all* witnesses can be enumerated; then the same statement on the
 //! real chip. If this failed, a prover could choose between two activations of one accumulator.
 
-mod common;
-
+use crate::common::{MODULUS, Witness, identity, scalar};
 use air::graph::{Evaluation, GraphError, Range, Requantised, evaluate};
-use common::{MODULUS, Witness, identity, scalar};
 use proptest::prelude::*;
 
 /// A gadget over the integers modulo `p`: `acc = (q + side·e)·2^s + rem`.

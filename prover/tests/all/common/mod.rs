@@ -44,6 +44,8 @@ impl Rng {
 pub struct Spec<'a> {
     pub widths: &'a [u32],
     pub positions: u32,
+    /// Of every tensor's range.
+    pub bits: u32,
     pub shift: u8,
     pub functions: &'a [Function],
     pub weight_max: i32,
@@ -56,6 +58,7 @@ impl Default for Spec<'_> {
         Self {
             widths: &[12, 9, 4],
             positions: 1,
+            bits: 8,
             shift: 6,
             functions: &[Function::Relu, Function::Identity],
             weight_max: 40,
@@ -79,7 +82,7 @@ fn tensor(name: &str, features: u32, positions: u32, range: Range, frac_bits: i1
 /// A random multi-layer perceptron whose worst case fits.
 pub fn mlp(spec: &Spec<'_>) -> Model {
     let mut rng = Rng(spec.seed);
-    let bits = 8;
+    let bits = spec.bits;
     let mut tensors = vec![tensor(
         "x",
         spec.widths[0],

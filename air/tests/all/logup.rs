@@ -4,12 +4,10 @@
 //! the sum it should be, and of the four kinds of constraint each stops a forgery that the others
 //! accept. If this failed, a table could state a sum of fractions that is not its own.
 
-mod common;
-
+use crate::common::{EF, F, rho, sigma};
 use air::logup::{
     LogUpFolder, LookupRow, Selectors, fill_columns, lookup_constraints, lookup_width,
 };
-use common::{EF, F, rho, sigma};
 use p3_field::{Field, PrimeCharacteristicRing};
 
 const HEIGHT: usize = 16;

@@ -4,8 +4,8 @@
 //! of another, and nothing false can be proved through the real prover. The chips by themselves are
 //! tested in `air`; here they are beside a model.
 
-mod common;
-
+use crate::common::attack::{Attack, F, Lab, Main, cell, constraints, int};
+use crate::common::{MODULUS, P, Spec, input, mlp};
 use air::chips::compare::CompareAir;
 use air::chips::{Air, Chip};
 use air::graph::{Function, Range};
@@ -13,8 +13,6 @@ use air::layout::Layout;
 use air::statement::{
     Disclosed, Hash, Policy, Statement, StatementError, TensorDigest, Visibility, tensor_digest,
 };
-use common::attack::{Attack, F, Lab, Main, cell, constraints, int};
-use common::{MODULUS, P, Spec, input, mlp};
 use p3_field::{Field, PrimeCharacteristicRing};
 use prover::ProveError;
 use verifier::VerifyError::{self, Buses};

@@ -1,10 +1,8 @@
 //! Honest proofs verify, for models of many shapes.
 
-mod common;
-
+use crate::common::{P, Spec, input, mlp};
 use air::graph::Function;
 use air::statement::Policy;
-use common::{P, Spec, input, mlp};
 use prover::Prover;
 use verifier::{BabyBearKeccak, Privacy, Profile, ProofFile, Protocol, verify_file};
 

@@ -5,14 +5,12 @@
 //! other keys and one with a forgetful transcript; damaged proofs are in `rekey_tamper.rs`. If this
 //! failed, a spent key could be replaced by a key for another model.
 
-mod common;
-
+use crate::common::attack::{EF, F};
+use crate::common::rekey::{Lab, WEIGHTS, attempt, set_up};
+use crate::common::{P, Prover, Rng, Spec, input, mlp};
 use air::chips::Air;
 use air::graph::{Function, Model};
 use air::statement::Policy;
-use common::attack::{EF, F};
-use common::rekey::{Lab, WEIGHTS, attempt, set_up};
-use common::{P, Prover, Rng, Spec, input, mlp};
 use p3_dft::{Radix2DitParallel, TwoAdicSubgroupDft};
 use p3_field::{BasedVectorSpace, Field, PrimeCharacteristicRing, TwoAdicField};
 use p3_matrix::Matrix;

@@ -4,10 +4,8 @@
 //! range. Every damaged file must be refused by the decoder or by `verify`, and none may panic. If
 //! this failed, two different files would pass for one proof, or a file could stop a verifier.
 
-mod common;
-
+use crate::common::{MODULUS, P, Prover, Rng, Spec, input, mlp};
 use air::statement::Policy;
-use common::{MODULUS, P, Prover, Rng, Spec, input, mlp};
 use verifier::Privacy;
 use verifier::codec::{self, CodecError};
 use verifier::{KeyError, Prepared, Profile, ProofFile, VerifyError, VerifyingKey, verify};

@@ -7,8 +7,7 @@
 //! The live rows hold junk: what is checked are the mask rows and their influence, and no trace
 //! generator is needed for that. A chip that is added to the registry must be added to `samples`.
 
-mod common;
-
+use crate::common::{EF, F, MODULUS};
 use air::builder::{Challenges, ConstraintFolder, Over, Row, engine};
 use air::bus::ClaimKind;
 use air::chips::compare::{CompareAir, Rule};
@@ -21,7 +20,6 @@ use air::graph::Range;
 use air::hiding::{Hiding, LEAF_COLUMNS, MaskBands};
 use air::layout::{Layout, Table};
 use air::logup::LookupRow;
-use common::{EF, F, MODULUS};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
@@ -55,7 +53,7 @@ impl Random {
 
 /// At least one table for every chip.
 fn samples(hiding: Hiding) -> Vec<Table> {
-    let model = common::two_layers();
+    let model = crate::common::two_layers();
     let layout = Layout::new(&model.graph, Some(hiding), MODULUS).expect("it has a layout");
     let mut tables = layout.tables;
     let hashed = HashedTensor {

@@ -4,15 +4,13 @@
 //! else accepts. The checker refuses it for exactly that reason, and accepts it when told to
 //! overlook it. If this failed, a constraint would be redundant, or nothing would test it.
 
-mod common;
-
+use crate::common::checker::{Overlook, failures};
+use crate::common::{EF, F, Witness, chain, identity, shown};
 use air::bus::ClaimKind;
 use air::chips::activation::{ActivationAir, Source};
 use air::chips::{Air, Chip};
 use air::graph::{LinearWeights, Model, Range, Requant, Requantised, evaluate};
 use air::statement::VerifierClaim;
-use common::checker::{Overlook, failures};
-use common::{EF, F, Witness, chain, identity, shown};
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 
@@ -396,7 +394,7 @@ fn matches_the_degree_declared() {
     let challenges = witness.challenges.clone();
     for (table, (name, degree)) in witness.layout.tables.iter().zip(declared) {
         assert_eq!(table.chip.name(), name);
-        let measured = air::debug::degree::<EF>(table, &challenges, common::rho());
+        let measured = air::debug::degree::<EF>(table, &challenges, crate::common::rho());
         assert_eq!(measured, degree, "{name}");
         assert!(measured <= air::chips::MAX_DEGREE);
     }

@@ -4,8 +4,7 @@
 //! cell, coherent ones, and one for every constraint that only this constraint refuses. A failure
 //! here means a proof could name a digest that is not the tensor's.
 
-mod hashing;
-
+use crate::hashing::{EF, F, Lab, Random, Said, Trace, cell, int, wide};
 use air::bus::ClaimKind;
 use air::chips::hashed::{HashError, HashedTensor};
 use air::chips::poseidon2::columns::{fixed, main, position, projection};
@@ -14,7 +13,6 @@ use air::chips::poseidon2::{
 };
 use air::chips::{Air, Chip};
 use air::graph::Range;
-use hashing::{EF, F, Lab, Random, Said, Trace, cell, int, wide};
 use p3_baby_bear::default_babybear_poseidon2_16;
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;

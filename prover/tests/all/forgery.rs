@@ -5,12 +5,10 @@
 //! attack, through the real prover. If one of them verified, a proof could state an output the
 //! model does not have.
 
-mod common;
-
+use crate::common::attack::{Attack, F, Lab, Spot, cell, constraints, int, lane, recount, shown};
+use crate::common::{MODULUS, P, Spec, affine};
 use air::chips::{Air, Chip};
 use air::graph::{Activation, Function, Range, Requant};
-use common::attack::{Attack, F, Lab, Spot, cell, constraints, int, lane, recount, shown};
-use common::{MODULUS, P, Spec, affine};
 use p3_field::PrimeCharacteristicRing;
 use verifier::Privacy;
 use verifier::Profile;

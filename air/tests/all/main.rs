@@ -1,0 +1,12 @@
+//! All tests of the constraints, in one binary.
+
+mod common;
+mod deletion;
+mod hashing;
+mod layout;
+mod logup;
+mod mask_rows;
+mod poseidon2_chip;
+mod reference;
+mod requantise;
+mod sha256;

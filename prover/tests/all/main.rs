@@ -1,0 +1,17 @@
+//! All tests of the prover, in one binary: each would otherwise compile prover and verifier for the
+//! protocol under test once more.
+
+mod budget;
+mod bytes;
+mod common;
+mod distinguish;
+mod end_to_end;
+mod facts;
+mod forgery;
+mod hiding;
+mod mutation;
+mod rekey;
+mod rekey_tamper;
+mod several;
+mod structure;
+mod tamper;
