@@ -53,4 +53,7 @@ pub enum ClaimKind {
     /// `Σ_i σ^i·d_i` over the pieces of a tensor's digest. Sent by the tensor's hash table, received
     /// by the verifier.
     Digest = 4,
+    /// The sums of the parts of a layer's weights, see [`crate::chips::attest`]. Sent by the rows of the
+    /// weights, received by those of the sums.
+    Sums = 5,
 }

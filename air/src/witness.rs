@@ -13,7 +13,7 @@ use crate::builder::Challenges;
 use crate::chips::Chip;
 use crate::chips::lookup::{LookupAir, LookupContent};
 use crate::graph::{Evaluation, Model};
-use crate::layout::Layout;
+use crate::layout::{Layout, Table};
 use crate::statement::{Salt, words};
 
 /// The matrices a verifying key commits to, one entry per table.
@@ -38,7 +38,9 @@ impl<F: Field> SetupTraces<F> {
                 | Chip::Lookup(_)
                 | Chip::Sha256(_)
                 | Chip::Poseidon2(_)
-                | Chip::Compare(_) => None,
+                | Chip::Compare(_)
+                | Chip::AttestWeights(_)
+                | Chip::AttestSums(_) => None,
             })
             .collect();
         Self { fixed, weight }
@@ -64,7 +66,8 @@ pub fn generate_main<F: Field>(
             match &table.chip {
                 Chip::Activation(air) => Some(air.generate_main(evaluation, height)),
                 Chip::Lookup(air) => counter.map(|c| air.generate_main(&c.counts, height)),
-                Chip::Weights(_) => None,
+                // An attestation is about no evaluation: see `generate_attestation`.
+                Chip::Weights(_) | Chip::AttestWeights(_) | Chip::AttestSums(_) => None,
                 Chip::Sha256(air) => {
                     let salt = salt(air.tensor.tensor);
                     Some(air.generate_main(values(air.tensor.tensor), salt.as_ref(), height))
@@ -77,6 +80,34 @@ pub fn generate_main<F: Field>(
             }
         })
         .collect()
+}
+
+/// The main matrices of an attestation, see [`Layout::attestation`].
+pub fn generate_attestation<F: Field>(
+    layout: &Layout,
+    model: &Model,
+) -> Vec<Option<RowMajorMatrix<F>>> {
+    let generate = |table: &Table| {
+        let height = table.height();
+        match &table.chip {
+            Chip::AttestWeights(air) => Some(air.generate_main(model, height)),
+            Chip::AttestSums(air) => Some(air.generate_main(model, height)),
+            Chip::Lookup(air) => {
+                let mut counter = Counter::new(air);
+                for other in &layout.tables {
+                    let range = |bits, value| counter.count_range(bits, value);
+                    match &other.chip {
+                        Chip::AttestWeights(air) => air.for_each_lookup(model, range),
+                        Chip::AttestSums(air) => air.for_each_lookup(model, range),
+                        _ => {}
+                    }
+                }
+                Some(air.generate_main(&counter.counts, height))
+            }
+            _ => None,
+        }
+    };
+    layout.tables.iter().map(generate).collect()
 }
 
 /// What is looked up, counted for every lookup table. Tables of the key look values up in the key's
@@ -145,13 +176,21 @@ impl<'a> Counter<'a> {
                     self.counts[self.starts[id - 1] + within] += 1;
                 }
             }
-            LookupContent::Range(widths) => {
+            LookupContent::Range(_) => {
                 for &(bits, value) in ranges {
-                    if let Ok(section) = widths.binary_search(&bits) {
-                        self.counts[self.starts[section] + value as usize] += 1;
-                    }
+                    self.count_range(bits, value);
                 }
             }
+        }
+    }
+
+    /// Counts a value in a range table; what is no entry is not counted.
+    fn count_range(&mut self, bits: u8, value: u32) {
+        if let LookupContent::Range(widths) = &self.air.content
+            && let Ok(section) = widths.binary_search(&bits)
+            && value >> bits == 0
+        {
+            self.counts[self.starts[section] + value as usize] += 1;
         }
     }
 }
@@ -186,6 +225,11 @@ pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
             Chip::Sha256(air) => Some(air.generate_projection(m, challenges, height)),
             Chip::Poseidon2(air) => Some(air.generate_projection(m, challenges, height)),
             Chip::Compare(air) => Some(air.generate_projection(m, challenges, height)),
+            Chip::AttestWeights(air) => match weight.get(i) {
+                Some(Some(w)) => Some(air.generate_projection(w, m, challenges, height)),
+                _ => continue,
+            },
+            Chip::AttestSums(air) => Some(air.generate_projection(m, challenges, height)),
             Chip::Weights(_) | Chip::Lookup(_) => continue,
         };
     }

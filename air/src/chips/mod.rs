@@ -5,6 +5,7 @@
 //! variant and a line in `with_chip`.
 
 pub mod activation;
+pub mod attest;
 pub mod compare;
 pub mod hashed;
 pub mod lookup;
@@ -17,6 +18,7 @@ use alloc::vec::Vec;
 use p3_field::Field;
 
 use self::activation::ActivationAir;
+use self::attest::{AttestSumsAir, AttestWeightsAir};
 use self::compare::CompareAir;
 use self::lookup::LookupAir;
 use self::poseidon2::Poseidon2Air;
@@ -111,6 +113,10 @@ pub enum Chip {
     Poseidon2(Poseidon2Air),
     /// Bounds or ranks of a hidden tensor.
     Compare(CompareAir),
+    /// The weights of a key, in parts.
+    AttestWeights(AttestWeightsAir),
+    /// The sums of these parts, within the layers' limits.
+    AttestSums(AttestSumsAir),
 }
 
 /// Runs the same expression for whichever chip it is.
@@ -123,6 +129,8 @@ macro_rules! with_chip {
             Chip::Sha256($air) => $body,
             Chip::Poseidon2($air) => $body,
             Chip::Compare($air) => $body,
+            Chip::AttestWeights($air) => $body,
+            Chip::AttestSums($air) => $body,
         }
     };
 }

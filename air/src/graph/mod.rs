@@ -226,6 +226,20 @@ impl Requant {
         (lo, hi)
     }
 
+    /// The accumulators a model may produce: those that are representable, and far enough from wrapping
+    /// around. For `T` within, `|T| + max|V| < modulus`, `V` over all that is representable, so that
+    /// equality modulo the field's order is equality. An empty interval if there are none.
+    pub const fn limits(&self, modulus: u64) -> (i64, i64) {
+        let (lo, hi) = self.representable();
+        let (lo_abs, hi_abs) = (lo.abs(), hi.abs());
+        let largest = if lo_abs > hi_abs { lo_abs } else { hi_abs };
+        let most = modulus as i64 - 1 - largest;
+        (
+            if lo > -most { lo } else { -most },
+            if hi < most { hi } else { most },
+        )
+    }
+
     /// Number of distinct integers `(q + g·e)·2^s + rem` can take. At most `p` of them, or two
     /// different outputs would fit one accumulator modulo `p`.
     pub const fn span(&self) -> i64 {

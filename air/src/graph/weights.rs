@@ -103,10 +103,8 @@ impl Model {
                 return Err(ModelError::Shape { layer: i });
             }
             let (lo, hi) = weights.accumulator_bounds(input.range);
-            let (rep_lo, rep_hi) = layer.requant.representable();
-            let true_max = lo.abs().max(hi.abs());
-            let rep_max = rep_lo.abs().max(rep_hi.abs());
-            if lo < rep_lo || hi > rep_hi || (true_max + rep_max) as u64 >= modulus {
+            let (least, most) = layer.requant.limits(modulus);
+            if lo < least || hi > most {
                 return Err(ModelError::Overflow { layer: i, lo, hi });
             }
         }

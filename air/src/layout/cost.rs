@@ -20,7 +20,7 @@ const COLUMN: u64 = 10_000;
 /// Extension degree the model assumes.
 const DEGREE: u64 = 5;
 /// Widest row of a table.
-const MAX_LANES: usize = 256;
+pub(crate) const MAX_LANES: usize = 256;
 /// Widest limb: a range table of `2^16` entries.
 const MAX_LIMB_BITS: u8 = 16;
 

@@ -20,6 +20,10 @@
 //! | `bounds`, `leading` | one per feature, one | each tensor with bounds, or with ranks |
 //! | `range` | `2^bits` per limb width in use | all of the line above |
 //!
+//! An attestation of a key's weights has tables of its own ([`Layout::attestation`]): `attested weights` on
+//! the rows of the weights table, `attested sums` with a row for each output, and a range table. There is
+//! no commitment to their fixed columns either.
+//!
 //! Free choices (lanes, limb widths) are made by the cost model of [`cost`].
 
 pub mod cost;
@@ -32,6 +36,7 @@ use p3_matrix::dense::RowMajorMatrix;
 
 use crate::builder::{PowerCounts, engine};
 use crate::chips::activation::ActivationAir;
+use crate::chips::attest::{self, AttestSumsAir, AttestWeightsAir, LayerBound};
 use crate::chips::compare::{CompareAir, Rule};
 use crate::chips::hashed::{HashError, HashedTensor};
 use crate::chips::lookup::{LookupAir, LookupContent};
@@ -126,14 +131,14 @@ impl Table {
         }
     }
 
-    /// A table that is there because of what a statement says.
-    pub fn of_statement(chip: Chip, hiding: &Hiding) -> Self {
-        let mut table = Self::new(chip, Some(hiding));
+    /// A table that is there because of what a statement says, or of an attestation.
+    pub fn of_statement(chip: Chip, hiding: Option<&Hiding>) -> Self {
+        let mut table = Self::new(chip, hiding);
         table.committed.fixed = 0;
         table
     }
 
-    /// Whether it is there because of what a statement says. Then nobody has committed to its fixed
+    /// Whether it is there because of what a statement says, or of an attestation. Then nobody has committed to its fixed
     /// columns, and the verifier evaluates them itself.
     pub const fn is_of_statement(&self) -> bool {
         self.committed.fixed == 0
@@ -250,6 +255,15 @@ pub enum LayoutError {
         /// Why not.
         error: HashError,
     },
+    /// The weights of a layer cannot be attested.
+    #[error("layer {layer}: its input is never 0, or no weights would keep its bound")]
+    NoBound {
+        /// Index of the layer.
+        layer: usize,
+    },
+    /// The mask of private weights is too short for an attestation.
+    #[error("the mask of a key for a single proof has no room for an attestation")]
+    NoRoom,
     /// The messages of a proof could add up to the field's order.
     #[error("{messages} messages do not fit a field of order {modulus}")]
     TooManyMessages {
@@ -331,15 +345,48 @@ impl Layout {
                 if let Chip::Compare(air) = &chip {
                     widths.extend(air.limb_bits());
                 }
-                layout.tables.push(Table::of_statement(chip, hiding));
+                layout.tables.push(Table::of_statement(chip, Some(hiding)));
             }
         }
         if !widths.is_empty() {
-            let content = LookupContent::Range(distinct(widths.into_iter()));
-            let lanes = cost::choose_table_lanes(content.len(), content.arity(), Some(hiding));
-            let chip = Chip::Lookup(LookupAir { lanes, content });
-            layout.tables.push(Table::of_statement(chip, hiding));
+            layout.tables.push(range_table(widths, Some(hiding)));
         }
+        layout.check(modulus)?;
+        Ok(layout)
+    }
+
+    /// The tables of an attestation of a key with this layout. The first is as tall as the weights
+    /// table, whose commitment it reads. `hiding` if the weights are private.
+    pub fn attestation(
+        &self,
+        graph: &Graph,
+        hiding: Option<&Hiding>,
+        modulus: u64,
+    ) -> Result<Self, LayoutError> {
+        let bound = |layer| {
+            let bound = LayerBound::new(graph, layer, modulus);
+            bound.ok_or(LayoutError::NoBound { layer })
+        };
+        let layers = (0..graph.layers.len()).map(bound).collect::<Result<Vec<_>, _>>()?;
+        let widths = attest::limb_widths(&layers);
+        let mut tables = Vec::new();
+        for table in &self.tables {
+            let Chip::Weights(air) = &table.chip else {
+                continue;
+            };
+            let weights = air.clone();
+            let chip = Chip::AttestWeights(AttestWeightsAir { weights });
+            let mut attested = Table::of_statement(chip, hiding);
+            if attested.log_height > table.log_height {
+                return Err(LayoutError::NoRoom);
+            }
+            attested.log_height = table.log_height;
+            tables.push(attested);
+        }
+        let sums = Chip::AttestSums(AttestSumsAir { layers });
+        tables.push(Table::of_statement(sums, hiding));
+        tables.push(range_table(widths, hiding));
+        let layout = Self { tables };
         layout.check(modulus)?;
         Ok(layout)
     }
@@ -410,6 +457,8 @@ impl Layout {
                 Chip::Sha256(air) => counts = counts.max(air.power_counts()),
                 Chip::Poseidon2(air) => counts = counts.max(air.power_counts()),
                 Chip::Compare(air) => counts = counts.max(air.power_counts()),
+                Chip::AttestWeights(air) => counts = counts.max(air.power_counts()),
+                Chip::AttestSums(air) => counts = counts.max(air.power_counts()),
             }
         }
         counts
@@ -437,6 +486,8 @@ impl Layout {
                 Chip::Sha256(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
                 Chip::Poseidon2(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
                 Chip::Compare(air) => cells[air.tensor] += table.chip.rows() * per_row,
+                // No table of a proof about tensors.
+                Chip::AttestWeights(_) | Chip::AttestSums(_) => {}
             }
         }
         cells
@@ -446,6 +497,13 @@ impl Layout {
     pub fn committed_cells(&self, degree: usize) -> usize {
         self.tables.iter().map(|t| t.committed_cells(degree)).sum()
     }
+}
+
+/// A range table that is not in the key, for limbs of these widths.
+fn range_table(widths: Vec<u8>, hiding: Option<&Hiding>) -> Table {
+    let content = LookupContent::Range(distinct(widths.into_iter()));
+    let lanes = cost::choose_table_lanes(content.len(), content.arity(), hiding);
+    Table::of_statement(Chip::Lookup(LookupAir { lanes, content }), hiding)
 }
 
 /// The chips for what is said of one tensor.

@@ -95,12 +95,12 @@ mod fixed {
 
 impl WeightsAir {
     /// Rows of a block: one group for each input feature, one for the biases.
-    const fn block_rows(&self, block: &WeightBlock) -> usize {
+    pub(super) const fn block_rows(&self, block: &WeightBlock) -> usize {
         (block.inputs + 1) * self.rows_per_input(block)
     }
 
     /// Rows of one input feature of a block.
-    const fn rows_per_input(&self, block: &WeightBlock) -> usize {
+    pub(super) const fn rows_per_input(&self, block: &WeightBlock) -> usize {
         block.outputs.div_ceil(self.lanes)
     }
 
