@@ -5,13 +5,14 @@
 //! between phases and may change anything a prover controls.
 
 use p3_matrix::dense::RowMajorMatrix;
-use verifier::Profile;
+use verifier::{Privacy, Profile};
 use verifier::config::Protocol;
 use verifier::transcript::{Digest, Transcript};
 
+use air::graph::Model;
 use air::statement::Statement;
 
-use crate::masks::{Mask, Seed};
+use crate::masks::{Mask, Seed, fresh_seed};
 use crate::setup::{Prover, SetupError, commit};
 
 /// Changes to traces on their way into a proof. Every method does nothing by default.
@@ -47,6 +48,15 @@ pub trait Adversary<P: Protocol> {
     ) {
     }
 
+    /// The transcript to use for an attestation.
+    fn attest_transcript(&mut self, profile: &Profile, key: &Digest) -> Transcript<P> {
+        Transcript::attestation(profile, key)
+    }
+
+    /// Called before the main traces of an attestation are committed. Masks are in place. What follows
+    /// is as for a proof.
+    fn attest(&mut self, _main: &mut [Option<RowMajorMatrix<P::Val>>]) {}
+
     /// The transcript to use for a rekey proof.
     fn rekey_transcript(&mut self, profile: &Profile, old: &Digest, new: &Digest) -> Transcript<P> {
         Transcript::rekey(profile, old, new)
@@ -60,6 +70,19 @@ pub trait Adversary<P: Protocol> {
 }
 
 impl<P: Protocol> Prover<P> {
+    /// Sets up a model whose weights may break every bound: nothing but its shape is checked.
+    pub fn unchecked(
+        model: Model,
+        profile: &Profile,
+        privacy: Privacy,
+    ) -> Result<Self, SetupError> {
+        let seed = match privacy {
+            Privacy::None | Privacy::Data => None,
+            Privacy::DataAndWeights { .. } => Some(fresh_seed()?),
+        };
+        Self::of_sound(model, profile, privacy, seed)
+    }
+
     /// A prover whose key commits to other weight columns than the model's.
     pub fn with_weights_as(
         mut self,

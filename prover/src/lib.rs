@@ -3,6 +3,7 @@
 //! ```text
 //!   Model ──Prover::new──▶ Prover (tables laid out, F and W committed: keep it warm)
 //!   inputs ──evaluate──▶ Evaluation ──Prover::prove──▶ ProofFile
+//!   Prover ──Prover::attest──▶ Attestation (the weights keep their bound)
 //!   Prover, its mask spent ──Prover::rekey──▶ Prover with a fresh mask, RekeyProof
 //! ```
 //!
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod adversary;
+mod attest;
 pub mod budget;
 pub mod check;
 pub mod key;

@@ -18,7 +18,7 @@ use p3_maybe_rayon::prelude::*;
 use tracing::info_span;
 use verifier::config::{PcsProof, ProverData};
 use verifier::proof::statement_digest;
-use verifier::transcript::Pow;
+use verifier::transcript::{Pow, Transcript};
 use verifier::{KeyError, Opened, Proof, ProofFile, Protocol, TableOpenings};
 
 use crate::adversary::{Adversary, Honest};
@@ -65,7 +65,8 @@ pub enum ProveError {
 
 /// Opened values of all tables, the mask's value, and the opening proof.
 type Openings<P> = (Opened<P>, Vec<<P as Protocol>::Challenge>, PcsProof<P>);
-type Main<P> = Vec<Option<RowMajorMatrix<<P as Protocol>::Val>>>;
+/// The main matrices, by table.
+pub(crate) type Main<P> = Vec<Option<RowMajorMatrix<<P as Protocol>::Val>>>;
 
 impl<P: Protocol> Prover<P> {
     /// Proves the statement an evaluation makes true, showing what the policy says.
@@ -113,8 +114,11 @@ impl<P: Protocol> Prover<P> {
             masks.main(&layout, &mut main);
         }
         adversary.main(&mut main, &mut statement);
-        let run = Run::new(self, layout);
-        let proof = run.prove(&statement, main, masks, adversary)?;
+        let (profile, key) = (&self.prepared.profile, &self.prepared.digest);
+        let transcript = adversary.transcript(profile, key, &statement_digest(&statement));
+        let run = Run::new(self, layout, &self.fixed, &self.weight);
+        let receivers = statement.receivers(graph);
+        let proof = run.prove(transcript, receivers, main, masks, adversary)?;
         Ok(ProofFile {
             key: self.prepared.digest,
             statement,
@@ -123,49 +127,58 @@ impl<P: Protocol> Prover<P> {
     }
 }
 
-/// One proof in the making: the prover, and the tables of this statement.
-struct Run<'a, P: Protocol> {
+/// One proof in the making: the prover, and the tables of this statement or attestation.
+pub(crate) struct Run<'a, P: Protocol> {
     prover: &'a Prover<P>,
     layout: Layout,
-    /// The fixed traces of the tables that are there for the statement, which come last.
+    /// The fixed traces of the tables of the key, which come first.
+    key_fixed: &'a [RowMajorMatrix<P::Val>],
+    /// The fixed traces of the other tables.
     fixed: Vec<RowMajorMatrix<P::Val>>,
+    /// The weight matrices, by table; there are none behind the last entry.
+    weight: &'a [Option<RowMajorMatrix<P::Val>>],
 }
 
 impl<'a, P: Protocol> Run<'a, P> {
-    fn new(prover: &'a Prover<P>, layout: Layout) -> Self {
+    /// A run over the tables of the key that `key_fixed` has the fixed traces of, and others.
+    pub(crate) fn new(
+        prover: &'a Prover<P>,
+        layout: Layout,
+        key_fixed: &'a [RowMajorMatrix<P::Val>],
+        weight: &'a [Option<RowMajorMatrix<P::Val>>],
+    ) -> Self {
         let added = layout.tables.iter().filter(|t| t.is_of_statement());
         let fixed: Vec<_> = added.map(Table::generate_fixed).collect();
         Self {
             prover,
             layout,
+            key_fixed,
             fixed,
+            weight,
         }
     }
 
     /// The fixed trace of table `i`.
     fn fixed(&self, i: usize) -> &RowMajorMatrix<P::Val> {
-        let of_key = &self.prover.fixed;
-        of_key
-            .get(i)
-            .unwrap_or_else(|| &self.fixed[i - of_key.len()])
+        (self.key_fixed.get(i)).unwrap_or_else(|| &self.fixed[i - self.key_fixed.len()])
     }
 
     /// The weight matrix of table `i`.
     fn weight(&self, i: usize) -> Option<&RowMajorMatrix<P::Val>> {
-        self.prover.weight.get(i)?.as_ref()
+        self.weight.get(i)?.as_ref()
     }
 
-    fn prove(
+    /// Proves, with a transcript that has begun.
+    pub(crate) fn prove(
         &self,
-        statement: &Statement,
+        mut transcript: Transcript<P>,
+        receivers: Vec<u32>,
         main: Main<P>,
         mut masks: Option<Masks>,
         adversary: &mut dyn Adversary<P>,
     ) -> Result<Proof<P>, ProveError> {
         let (prover, layout) = (self.prover, &self.layout);
         let profile = &prover.prepared.profile;
-        let digest = statement_digest(statement);
-        let mut transcript = adversary.transcript(profile, &prover.prepared.digest, &digest);
         let wrong_pow = |_| ProveError::Open("grinding failed".into());
 
         // M → σ, ρ, τ
@@ -174,10 +187,9 @@ impl<'a, P: Protocol> Run<'a, P> {
         let [sigma, rho, _tau] = transcript.main(&main_commit);
 
         // P → α, β
-        let receivers = statement.receivers(&prover.model.graph);
         let challenges = Challenges::projection(sigma, rho, layout.power_counts(), receivers);
         let mut projection = info_span!("projection columns")
-            .in_scope(|| generate_projection(layout, &prover.weight, &main, &challenges));
+            .in_scope(|| generate_projection(layout, self.weight, &main, &challenges));
         if let Some(masks) = &mut masks {
             masks.projection(layout, &mut projection);
         }
@@ -368,7 +380,8 @@ impl<'a, P: Protocol> Run<'a, P> {
     }
 
     /// Opens all commitments: F, W, M, Q at ζ, P and L at ζ and ω·ζ. With Q goes the mask of the
-    /// batch, whose values come second.
+    /// batch, whose values come second. A commitment that no table has columns in, F of an
+    /// attestation, is left out.
     fn open(
         &self,
         rounds: [&ProverData<P>; 6],
@@ -391,6 +404,7 @@ impl<'a, P: Protocol> Run<'a, P> {
                     })
                     .collect(),
             })
+            .filter(|request| !request.points.is_empty())
             .collect();
         if let (true, Some(last)) = (layout.is_hiding(), requests.last_mut()) {
             last.points.push(vec![zeta]);
@@ -424,7 +438,14 @@ const ROUNDS: [(Width, bool); 6] = [
 
 /// From the commitment scheme's order (commitment, matrix, point) to one record per table.
 fn arrange<EF: Clone>(tables: &[Table], opened: OpenedValues<EF>) -> Vec<TableOpenings<EF>> {
-    let mut rounds: Vec<_> = opened.into_iter().map(|round| round.into_iter()).collect();
+    let mut opened = opened.into_iter();
+    let mut rounds = ROUNDS.map(|(width, _)| {
+        let round = match tables.iter().any(|t| width(t) > 0) {
+            true => opened.next().unwrap_or_default(),
+            false => Vec::new(),
+        };
+        round.into_iter()
+    });
     tables
         .iter()
         .map(|table| {

@@ -84,9 +84,18 @@ impl<P: Protocol> Prover<P> {
         privacy: Privacy,
         seed: Option<Seed>,
     ) -> Result<Self, SetupError> {
+        model.validate(u64::from(P::Val::ORDER_U32))?;
+        Self::of_sound(model, profile, privacy, seed)
+    }
+
+    /// The same for a model that is known to be sound.
+    pub(crate) fn of_sound(
+        model: Model,
+        profile: &Profile,
+        privacy: Privacy,
+        seed: Option<Seed>,
+    ) -> Result<Self, SetupError> {
         let _span = info_span!("setup").entered();
-        let modulus = u64::from(P::Val::ORDER_U32);
-        model.validate(modulus)?;
         // The checks a verifier makes come first: they also bound what is allocated below.
         let layout = verifier::key::layout_of::<P>(&model.graph, profile, privacy)?;
         check_degrees::<P>(&layout)?;

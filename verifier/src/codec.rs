@@ -7,7 +7,7 @@
 //! | bytes | content |
 //! |---|---|
 //! | 0–7 | `PROVENN\0` |
-//! | 8 | kind: 1 verifying key, 2 proof, 3 proving key, 4 rekey proof |
+//! | 8 | kind: 1 verifying key, 2 proof, 3 proving key, 4 rekey proof, 5 attestation |
 //! | 9 | profile |
 //! | 10–11 | format version |
 //!
@@ -45,6 +45,8 @@ pub enum Kind {
     ProvingKey = 3,
     /// A proof that two keys have the same weights.
     RekeyProof = 4,
+    /// A proof that the weights of a key keep their bound.
+    Attestation = 5,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Proof => "proof",
             Self::ProvingKey => "proving key",
             Self::RekeyProof => "rekey proof",
+            Self::Attestation => "attestation",
         }
     }
 }

@@ -162,14 +162,9 @@ pub fn layout_of<P: Protocol>(
     Ok(Layout::new(graph, privacy.hiding(profile), modulus)?)
 }
 
-/// The level of proofs with these tables, which must reach the profile's target.
-fn security_of<P: Protocol>(
-    graph: &Graph,
-    layout: &Layout,
-    profile: &Profile,
-) -> Result<Security, KeyError> {
-    let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-    let security = Security::new::<P>(profile, &Shape::new(graph, layout, degree));
+/// The level of proofs of this shape, which must reach the profile's target.
+fn security_of<P: Protocol>(profile: &Profile, shape: &Shape) -> Result<Security, KeyError> {
+    let security = Security::new::<P>(profile, shape);
     if security.bits() < f64::from(profile.target_bits) {
         return Err(KeyError::Security {
             round: security.binding(),
@@ -214,7 +209,8 @@ impl<P: Protocol> VerifyingKey<P> {
             return Err(KeyError::Commitment);
         }
         let layout = layout_of::<P>(&self.graph, &profile, self.privacy)?;
-        let security = security_of::<P>(&self.graph, &layout, &profile)?;
+        let shape = Shape::new(&self.graph, &layout, degree);
+        let security = security_of::<P>(&profile, &shape)?;
         let digest = self.digest();
         Ok(Prepared {
             key: self,
@@ -259,11 +255,28 @@ impl<P: Protocol> Prepared<P> {
             Some(hiding) if statement.tensors(graph).any(needs_tables) => {
                 let modulus = u64::from(P::Val::ORDER_U32);
                 let layout = (self.layout).with_statement(graph, statement, &hiding, modulus)?;
-                let security = security_of::<P>(graph, &layout, &self.profile)?;
+                let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+                let shape = Shape::new(graph, &layout, degree);
+                let security = security_of::<P>(&self.profile, &shape)?;
                 Ok((layout, security))
             }
             _ => Ok((self.layout.clone(), self.security.clone())),
         }
+    }
+
+    /// The tables of an attestation of the key's weights, and the level it reaches.
+    pub fn attest_layout(&self) -> Result<(Layout, Security), KeyError> {
+        let graph = &self.key.graph;
+        let hiding = match self.key.privacy {
+            // Nothing of public weights needs hiding.
+            Privacy::None | Privacy::Data => None,
+            Privacy::DataAndWeights { .. } => self.key.privacy.hiding(&self.profile),
+        };
+        let modulus = u64::from(P::Val::ORDER_U32);
+        let layout = (self.layout).attestation(graph, hiding.as_ref(), modulus)?;
+        let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
+        let security = security_of::<P>(&self.profile, &Shape::of_tables(&layout, degree))?;
+        Ok((layout, security))
     }
 
     /// A short name of the model: the digest of its graph and of both commitments.

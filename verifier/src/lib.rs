@@ -8,6 +8,7 @@
 //!   statement, proof ──▶ verify ──▶ Verified
 //!
 //!   old key, new key, rekey proof ──▶ verify_rekey ──▶ Rekeyed
+//!   key, attestation ──▶ verify_attestation ──▶ Attested
 //!
 //!   transcript:  key, statement │ M → σ ρ τ │ P → α β │ L, terminals → λ │ Q → ζ │ FRI
 //! ```
@@ -19,6 +20,7 @@
 
 extern crate alloc;
 
+pub mod attest;
 pub mod codec;
 pub mod config;
 pub mod key;
@@ -29,6 +31,7 @@ pub mod security;
 pub mod transcript;
 mod verify;
 
+pub use attest::{Attestation, AttestError, Attested, verify_attestation};
 pub use config::{BabyBearKeccak, Protocol};
 pub use key::{KeyError, Prepared, Privacy, VerifyingKey};
 pub use profile::Profile;

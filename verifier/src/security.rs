@@ -81,20 +81,32 @@ pub struct Shape {
 impl Shape {
     /// The shape of a graph's layout.
     pub fn new(graph: &Graph, layout: &Layout, extension_degree: usize) -> Self {
+        let mut shape = Self::of_tables(layout, extension_degree);
+        shape.messages += graph.inputs.len() + graph.outputs.len();
+        // Every identity between two projections of one tensor is a polynomial in ρ and σ of degree
+        // (features − 1) + (positions − 1).
+        let degree = |t: &Tensor| t.features as usize + t.positions as usize;
+        let largest = graph.tensors.iter().map(degree).max().unwrap_or(0);
+        // Every tensor takes part in one identity per side it is claimed on, and a statement's table
+        // receives a tensor's claim too.
+        let of_statement = layout.tables.iter().filter(|t| t.is_of_statement());
+        shape.projection_degree += largest * of_statement.count();
+        shape.projection_degree += graph.tensors.iter().map(|t| 2 * degree(t)).sum::<usize>();
+        shape
+    }
+
+    /// The shape of tables about no tensor: those of an attestation.
+    pub fn of_tables(layout: &Layout, extension_degree: usize) -> Self {
         let mut shape = Self {
             log_height: 0,
             min_log_height: usize::MAX,
             constraints: 0,
-            messages: graph.inputs.len() + graph.outputs.len(),
+            messages: 0,
             message_len: air::bus::MAX_MESSAGE_LEN + 1,
             projection_degree: 0,
             openings: 0,
             quotient_chunks: 0,
         };
-        // Every identity between two projections of one tensor is a polynomial in ρ and σ of degree
-        // (features − 1) + (positions − 1).
-        let degree = |t: &Tensor| t.features as usize + t.positions as usize;
-        let largest = graph.tensors.iter().map(degree).max().unwrap_or(0);
         for table in &layout.tables {
             let w = table.widths;
             debug_assert_eq!(w.constraints, table.chip.constraint_names().len());
@@ -103,10 +115,6 @@ impl Shape {
             shape.constraints += w.constraints + lookup_constraints(w.messages);
             shape.messages += w.messages << table.log_height;
             shape.projection_degree += table.chip.projection_degree();
-            if table.is_of_statement() {
-                // It receives a tensor's claim too.
-                shape.projection_degree += largest;
-            }
             let c = table.committed;
             shape.quotient_chunks = shape.quotient_chunks.max(c.quotient);
             shape.openings += c.fixed
@@ -118,8 +126,6 @@ impl Shape {
             // The mask of the batch.
             shape.openings += extension_degree;
         }
-        // Every tensor takes part in one identity per side it is claimed on.
-        shape.projection_degree += graph.tensors.iter().map(|t| 2 * degree(t)).sum::<usize>();
         shape
     }
 }

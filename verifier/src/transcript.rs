@@ -21,6 +21,9 @@
 //! | quotient | Q, grinding | ζ |
 //! | opening | as above | as above |
 //!
+//! An attestation ([`crate::attest`]) begins with a tag of its own and the digest of the key, there being no
+//! statement; all steps that follow are a proof's.
+//!
 //! F and W, the commitments of the verifying key, are inside its digest. τ is drawn with σ and ρ
 //! for products of two activations; no chip of this version uses it.
 
@@ -39,6 +42,8 @@ use crate::profile::Profile;
 const PROOF: &str = "provenn protocol";
 /// Tag of what a rekey proof's transcript begins with.
 const REKEY: &str = "provenn rekey";
+/// Tag of what an attestation's transcript begins with.
+const ATTEST: &str = "provenn attestation";
 
 /// A 256-bit digest.
 pub type Digest = [u8; 32];
@@ -78,24 +83,35 @@ pub struct Transcript<P: Protocol> {
 impl<P: Protocol> Transcript<P> {
     /// Step *begin*.
     pub fn new(profile: &Profile, key: &Digest, statement: &Digest) -> Self {
-        Self::start(PROOF, profile, [key, statement], None)
+        Self::start(PROOF, profile, &[key, statement], None)
     }
 
     /// Step *begin* of a rekey proof.
     pub fn rekey(profile: &Profile, old: &Digest, new: &Digest) -> Self {
-        Self::start(REKEY, profile, [old, new], None)
+        Self::start(REKEY, profile, &[old, new], None)
+    }
+
+    /// Step *begin* of an attestation. All other steps are a proof's.
+    pub fn attestation(profile: &Profile, key: &Digest) -> Self {
+        Self::start(ATTEST, profile, &[key], None)
     }
 
     /// A transcript that leaves out its `skip`-th absorb.
     #[cfg(feature = "testing")]
     pub fn forgetful(profile: &Profile, key: &Digest, statement: &Digest, skip: usize) -> Self {
-        Self::start(PROOF, profile, [key, statement], Some(skip))
+        Self::start(PROOF, profile, &[key, statement], Some(skip))
     }
 
     /// The same for a rekey proof.
     #[cfg(feature = "testing")]
     pub fn forgetful_rekey(profile: &Profile, old: &Digest, new: &Digest, skip: usize) -> Self {
-        Self::start(REKEY, profile, [old, new], Some(skip))
+        Self::start(REKEY, profile, &[old, new], Some(skip))
+    }
+
+    /// The same for an attestation.
+    #[cfg(feature = "testing")]
+    pub fn forgetful_attestation(profile: &Profile, key: &Digest, skip: usize) -> Self {
+        Self::start(ATTEST, profile, &[key], Some(skip))
     }
 
     /// Number of absorbs before the opening, for tests that leave each out in turn.
@@ -106,11 +122,15 @@ impl<P: Protocol> Transcript<P> {
     #[cfg(feature = "testing")]
     pub const REKEY_ABSORBS: usize = 5;
 
+    /// The same for an attestation.
+    #[cfg(feature = "testing")]
+    pub const ATTEST_ABSORBS: usize = 8;
+
     #[cfg_attr(
         not(feature = "testing"),
         expect(unused_variables, reason = "tests only")
     )]
-    fn start(tag: &str, profile: &Profile, about: [&Digest; 2], skip: Option<usize>) -> Self {
+    fn start(tag: &str, profile: &Profile, about: &[&Digest], skip: Option<usize>) -> Self {
         let mut transcript = Self {
             challenger: P::challenger(),
             #[cfg(feature = "testing")]
@@ -122,7 +142,7 @@ impl<P: Protocol> Transcript<P> {
         transcript.absorb(|c| observe_bytes::<P>(c, &protocol));
         transcript.absorb(|c| observe_bytes::<P>(c, &[profile.id]));
         for digest in about {
-            transcript.absorb(|c| observe_bytes::<P>(c, digest));
+            transcript.absorb(|c| observe_bytes::<P>(c, *digest));
         }
         transcript
     }

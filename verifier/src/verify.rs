@@ -12,7 +12,7 @@ use air::bus::Bus;
 use air::chips::Air;
 use air::layout::{Layout, Table};
 use air::logup::LookupRow;
-use air::statement::{Statement, StatementError};
+use air::statement::{Statement, StatementError, VerifierClaim};
 use p3_commit::{CommitmentOpening, MatrixOpening, Pcs, PointOpening};
 use p3_field::coset::TwoAdicMultiplicativeCoset;
 use p3_field::{
@@ -104,11 +104,46 @@ pub fn verify<P: Protocol>(
         return Err(VerifyError::NotHiding);
     }
     let (layout, security) = prepared.proof_layout(statement)?;
-    check_shape(&layout, proof)?;
-
-    let profile = &prepared.profile;
+    let graph = &prepared.key.graph;
     let digest = statement_digest(statement);
-    let mut transcript = Transcript::<P>::new(profile, &prepared.digest, &digest);
+    let about = About {
+        layout,
+        receivers: statement.receivers(graph),
+        claims: |c: &Challenges<_>| statement.claims::<P::Val, _>(graph, &c.sigma_powers, c.rho()),
+    };
+    let transcript = Transcript::<P>::new(&prepared.profile, &prepared.digest, &digest);
+    check_proof(prepared, about, transcript, proof)?;
+    Ok(Verified {
+        model: prepared.model_digest(),
+        key: prepared.digest,
+        statement: digest,
+        security_bits: security.bits() as u32,
+    })
+}
+
+/// What a proof is about, for the checks that do not care.
+pub(crate) struct About<Claims> {
+    /// Its tables.
+    pub layout: Layout,
+    /// How often the claim on each tensor is received.
+    pub receivers: Vec<u32>,
+    /// The verifier's own messages.
+    pub claims: Claims,
+}
+
+/// Checks everything there is to check of a proof, from a transcript that has begun.
+pub(crate) fn check_proof<P, Claims>(
+    prepared: &Prepared<P>,
+    about: About<Claims>,
+    mut transcript: Transcript<P>,
+    proof: &Proof<P>,
+) -> Result<(), VerifyError>
+where
+    P: Protocol,
+    Claims: FnOnce(&Challenges<P::Challenge>) -> Vec<VerifierClaim<P::Challenge>>,
+{
+    let (layout, profile) = (&about.layout, &prepared.profile);
+    check_shape(layout, proof)?;
     let [sigma, rho, _tau] = transcript.main(&proof.main);
     let (_, [alpha, beta]) = transcript
         .projection(&proof.projection, profile, Pow::Check(proof.lookup_pow))
@@ -118,26 +153,18 @@ pub fn verify<P: Protocol>(
         .quotient(&proof.quotient, profile, Pow::Check(proof.ood_pow))
         .map_err(|_| VerifyError::Pow("the out-of-domain point"))?;
 
-    let receivers = statement.receivers(&prepared.key.graph);
-    let challenges = Challenges::projection(sigma, rho, layout.power_counts(), receivers)
+    let challenges = Challenges::projection(sigma, rho, layout.power_counts(), about.receivers)
         .with_lookup(alpha, beta);
-    check_buses::<P>(prepared, statement, &challenges, &proof.terminals)?;
+    check_buses::<P>((about.claims)(&challenges), &challenges, &proof.terminals)?;
     for ((table, opened), &terminal) in
         (layout.tables.iter().zip(&proof.opened)).zip(&proof.terminals)
     {
         check_constraints::<P>(table, opened, terminal, &challenges, lambda, zeta)?;
     }
-    let rounds = opening_rounds(prepared, &layout, proof, zeta).ok_or(VerifyError::Domain)?;
+    let rounds = opening_rounds(prepared, layout, proof, zeta).ok_or(VerifyError::Domain)?;
     P::pcs(profile)
         .verify(rounds, &proof.pcs, &mut transcript.challenger)
-        .map_err(|e| VerifyError::Opening(alloc::format!("{e:?}")))?;
-
-    Ok(Verified {
-        model: prepared.model_digest(),
-        key: prepared.digest,
-        statement: digest,
-        security_bits: security.bits() as u32,
-    })
+        .map_err(|e| VerifyError::Opening(alloc::format!("{e:?}")))
 }
 
 fn check_shape<P: Protocol>(layout: &Layout, proof: &Proof<P>) -> Result<(), VerifyError> {
@@ -174,17 +201,11 @@ fn check_shape<P: Protocol>(layout: &Layout, proof: &Proof<P>) -> Result<(), Ver
 
 /// Σ terminals − Σ 1/(own claims) = 0.
 fn check_buses<P: Protocol>(
-    prepared: &Prepared<P>,
-    statement: &Statement,
+    claims: Vec<VerifierClaim<P::Challenge>>,
     challenges: &Challenges<P::Challenge>,
     terminals: &[P::Challenge],
 ) -> Result<(), VerifyError> {
     let mut sum: P::Challenge = terminals.iter().copied().sum();
-    let claims = statement.claims::<P::Val, P::Challenge>(
-        &prepared.key.graph,
-        &challenges.sigma_powers,
-        challenges.rho(),
-    );
     for claim in claims {
         let entries = [
             Element::Base(P::Challenge::from_u8(claim.kind as u8)),
@@ -312,7 +333,7 @@ pub(crate) type Round<P> = CommitmentOpening<
 type Pick<EF> = fn(&TableOpenings<EF>) -> Vec<Vec<EF>>;
 
 /// All commitments with the points they are opened at: F, W, M at ζ; P, L at ζ and ω·ζ; Q at ζ, and
-/// with it the mask of the batch.
+/// with it the mask of the batch. Those no table has columns in, F of an attestation, are left out.
 fn opening_rounds<P: Protocol>(
     prepared: &Prepared<P>,
     layout: &Layout,
@@ -336,6 +357,7 @@ fn opening_rounds<P: Protocol>(
         .into_iter()
         .map(|(commitment, pick)| opening_round(layout, proof, zeta, commitment, pick))
         .collect::<Option<_>>()?;
+    rounds.retain(|round| !round.matrices.is_empty());
     if layout.is_hiding() {
         let log_height = layout.max_log_height();
         let values = proof.mask.clone();
