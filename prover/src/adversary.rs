@@ -5,9 +5,9 @@
 //! between phases and may change anything a prover controls.
 
 use p3_matrix::dense::RowMajorMatrix;
-use verifier::{Privacy, Profile};
 use verifier::config::Protocol;
 use verifier::transcript::{Digest, Transcript};
+use verifier::{Privacy, Profile};
 
 use air::graph::Model;
 use air::statement::Statement;

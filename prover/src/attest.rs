@@ -53,8 +53,8 @@ impl<P: Protocol> Prover<P> {
             }
             false => None,
         };
-        let mut main: Main<P> = info_span!("main traces")
-            .in_scope(|| generate_attestation(&layout, &self.model));
+        let mut main: Main<P> =
+            info_span!("main traces").in_scope(|| generate_attestation(&layout, &self.model));
         if let Some(masks) = &mut masks {
             masks.main(&layout, &mut main);
         }

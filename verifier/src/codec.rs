@@ -147,6 +147,7 @@ pub fn sniff(bytes: &[u8]) -> Result<(Kind, u8), CodecError> {
         2 => Kind::Proof,
         3 => Kind::ProvingKey,
         4 => Kind::RekeyProof,
+        5 => Kind::Attestation,
         _ => return Err(CodecError::Damaged),
     };
     Ok((kind, profile))

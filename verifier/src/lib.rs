@@ -31,7 +31,7 @@ pub mod security;
 pub mod transcript;
 mod verify;
 
-pub use attest::{Attestation, AttestError, Attested, verify_attestation};
+pub use attest::{AttestError, Attestation, Attested, verify_attestation};
 pub use config::{BabyBearKeccak, Protocol};
 pub use key::{KeyError, Prepared, Privacy, VerifyingKey};
 pub use profile::Profile;

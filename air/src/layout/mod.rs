@@ -356,18 +356,26 @@ impl Layout {
     }
 
     /// The tables of an attestation of a key with this layout. The first is as tall as the weights
-    /// table, whose commitment it reads. `hiding` if the weights are private.
+    /// table, whose commitment it reads. `hiding` if the weights are private: their own mask is the
+    /// key's, and longer than the bands of the table that reads them, unless the key is for one proof.
     pub fn attestation(
         &self,
         graph: &Graph,
         hiding: Option<&Hiding>,
         modulus: u64,
     ) -> Result<Self, LayoutError> {
+        let bands = hiding.map(|&hiding| Hiding {
+            weight_openings: 0,
+            ..hiding
+        });
+        let hiding = bands.as_ref();
         let bound = |layer| {
             let bound = LayerBound::new(graph, layer, modulus);
             bound.ok_or(LayoutError::NoBound { layer })
         };
-        let layers = (0..graph.layers.len()).map(bound).collect::<Result<Vec<_>, _>>()?;
+        let layers = (0..graph.layers.len())
+            .map(bound)
+            .collect::<Result<Vec<_>, _>>()?;
         let widths = attest::limb_widths(&layers);
         let mut tables = Vec::new();
         for table in &self.tables {

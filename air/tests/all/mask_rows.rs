@@ -84,7 +84,15 @@ fn samples(hiding: Hiding) -> Vec<Table> {
         bounds,
         leading,
     ] {
-        tables.push(Table::of_statement(chip, &hiding));
+        tables.push(Table::of_statement(chip, Some(&hiding)));
+    }
+    // Private weights: the first table is as tall as the one whose commitment it reads.
+    if hiding.weight_openings > 0 {
+        let key = Layout {
+            tables: tables.clone(),
+        };
+        let attestation = key.attestation(&model.graph, Some(&hiding), MODULUS);
+        tables.extend(attestation.expect("it has a layout").tables);
     }
     // A new chip does not compile here until it is counted, and fails until there is a table.
     let number = |chip: &Chip| match chip {
@@ -94,9 +102,12 @@ fn samples(hiding: Hiding) -> Vec<Table> {
         Chip::Sha256(_) => 3,
         Chip::Poseidon2(_) => 4,
         Chip::Compare(_) => 5,
+        Chip::AttestWeights(_) => 6,
+        Chip::AttestSums(_) => 7,
     };
-    const CHIPS: usize = 6;
-    for wanted in 0..CHIPS {
+    const CHIPS: usize = 8;
+    let attested = if hiding.weight_openings > 0 { CHIPS } else { 6 };
+    for wanted in 0..attested {
         assert!(tables.iter().any(|t| number(&t.chip) == wanted));
     }
     tables
@@ -259,7 +270,7 @@ fn no_live_row_of_any_chip_notices_masks() {
 
 #[test]
 fn rejects_randomness_where_cells_are_not_free() {
-    let tables = samples(HIDING);
+    let tables = [samples(HIDING), samples(PRIVATE_WEIGHTS)].concat();
     let bound: Vec<&Table> = (tables.iter())
         .filter(|t| t.chip.needs_blank_band())
         .collect();
@@ -280,7 +291,7 @@ fn rejects_randomness_where_cells_are_not_free() {
 
 #[test]
 fn every_fixed_column_of_every_chip_is_zero_on_mask_rows() {
-    for table in samples(HIDING) {
+    for table in samples(PRIVATE_WEIGHTS) {
         let fixed = table.generate_fixed::<F>();
         let live = table.chip.rows();
         for r in 0..table.height() {

@@ -1,6 +1,9 @@
 //! All tests of the prover, in one binary: each would otherwise compile prover and verifier for the
 //! protocol under test once more.
 
+mod attest;
+mod attest_forgery;
+mod attest_tamper;
 mod budget;
 mod bytes;
 mod common;

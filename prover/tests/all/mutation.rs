@@ -57,6 +57,9 @@ fn projection_pin(table: &Table, row: usize, column: usize) -> Pin {
         Chip::Sha256(_) | Chip::Poseidon2(_) | Chip::Compare(_) => {
             unreachable!("nothing is said of a hidden tensor of these models")
         }
+        Chip::AttestWeights(_) | Chip::AttestSums(_) => {
+            unreachable!("a proof is no attestation")
+        }
     }
 }
 

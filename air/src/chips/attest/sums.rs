@@ -120,14 +120,16 @@ impl LayerBound {
         let lower = self.gap as i64 - h - below * u - above * v;
         // 2^8·k from the lowest limbs alone.
         let low = |x: i64| x & 255;
-        let carry_up = low(upper) - low(h) + above * low(sums[0] as i64) + below * low(sums[2] as i64);
+        let carry_up =
+            low(upper) - low(h) + above * low(sums[0] as i64) + below * low(sums[2] as i64);
         let carry_down = low(lower) - low(self.gap as i64)
             + low(h)
             + below * low(sums[0] as i64)
             + above * low(sums[2] as i64);
         let numbers = [h, upper, lower].map(|x| limbs::<LIMBS>(u64::from(x as u32)));
         let sums = sums.map(|x| limbs::<LIMBS>(u64::from(x as u32)));
-        let carries = [carry_up, carry_down].map(|x| limbs::<CARRY_LIMBS>((x >> 8) as u64 & 0xffff));
+        let carries =
+            [carry_up, carry_down].map(|x| limbs::<CARRY_LIMBS>((x >> 8) as u64 & 0xffff));
         let mut row = [0; cols::WIDTH];
         let all = [numbers.concat(), sums.concat(), carries.concat()].concat();
         row.copy_from_slice(&all);
@@ -258,7 +260,9 @@ where
     let numbers = sums.map(recompose).chain([distance]);
     numbers
         .zip(&challenges.sigma_powers)
-        .fold(X::ZERO, |sum, (number, &sigma)| sum + X::from(sigma) * number)
+        .fold(X::ZERO, |sum, (number, &sigma)| {
+            sum + X::from(sigma) * number
+        })
 }
 
 impl Air for AttestSumsAir {
@@ -296,7 +300,11 @@ impl Air for AttestSumsAir {
         let row = builder.row();
         let (end, layer) = (row.fixed[fixed::END], row.fixed[fixed::LAYER]);
         let kind = end * B::Expr::from(small::<B::F>(ClaimKind::Sums as usize));
-        let entries = [Element::Base(kind), Element::Base(layer), Element::Ext(claim)];
+        let entries = [
+            Element::Base(kind),
+            Element::Base(layer),
+            Element::Ext(claim),
+        ];
         builder.message(Bus::Claim, -end, &entries);
     }
 

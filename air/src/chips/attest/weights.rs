@@ -297,7 +297,11 @@ impl Air for AttestWeightsAir {
         let row = builder.row();
         let (end, layer) = (row.fixed[fixed::UNIT_END], row.fixed[fixed::LAYER]);
         let kind = end * B::Expr::from(small::<B::F>(ClaimKind::Sums as usize));
-        let entries = [Element::Base(kind), Element::Base(layer), Element::Ext(claim)];
+        let entries = [
+            Element::Base(kind),
+            Element::Base(layer),
+            Element::Ext(claim),
+        ];
         builder.message(Bus::Claim, end, &entries);
     }
 

@@ -29,6 +29,7 @@ pub type Main = [Option<RowMajorMatrix<F>>];
 
 type OnStatement<'a> = Box<dyn FnMut(&mut Statement) + 'a>;
 type OnMain<'a> = Box<dyn FnMut(&mut Main, &mut Statement) + 'a>;
+type OnAttest<'a> = Box<dyn FnMut(&mut Main) + 'a>;
 type OnProjection<'a> = Box<dyn FnMut(&mut [Option<Vec<EF>>], EF, EF) + 'a>;
 type OnLookup<'a> = Box<dyn FnMut(&mut [Vec<EF>], &mut [EF]) + 'a>;
 
@@ -39,6 +40,7 @@ pub struct Attack<'a> {
     key: Option<Digest>,
     statement: Option<OnStatement<'a>>,
     main: Option<OnMain<'a>>,
+    attest: Option<OnAttest<'a>>,
     projection: Option<OnProjection<'a>>,
     lookup: Option<OnLookup<'a>>,
 }
@@ -83,6 +85,14 @@ impl<'a> Attack<'a> {
         }
     }
 
+    /// Changes the main traces of an attestation.
+    pub fn on_attest(f: impl FnMut(&mut Main) + 'a) -> Self {
+        Self {
+            attest: Some(Box::new(f)),
+            ..Self::default()
+        }
+    }
+
     /// Changes projection columns, knowing σ and ρ.
     pub fn on_projection(f: impl FnMut(&mut [Option<Vec<EF>>], EF, EF) + 'a) -> Self {
         Self::default().and_projection(f)
@@ -114,6 +124,20 @@ impl Adversary<P> for Attack<'_> {
         match self.forget {
             Some(n) => Transcript::forgetful(profile, key, statement, n),
             None => Transcript::new(profile, key, statement),
+        }
+    }
+
+    fn attest_transcript(&mut self, profile: &Profile, key: &Digest) -> Transcript<P> {
+        let key = self.key.as_ref().unwrap_or(key);
+        match self.forget {
+            Some(n) => Transcript::forgetful_attestation(profile, key, n),
+            None => Transcript::attestation(profile, key),
+        }
+    }
+
+    fn attest(&mut self, main: &mut Main) {
+        if let Some(f) = &mut self.attest {
+            f(main);
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
 pub mod attack;
+pub mod attest;
 pub mod rekey;
 
 use air::graph::{
