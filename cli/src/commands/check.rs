@@ -57,7 +57,8 @@ fn describe(violation: &Violation, layout: &Layout, graph: &Graph) -> String {
             .rev()
             .find(|b| b.start <= *row)
             .map(|b| graph.layers[b.layer].name.clone()),
-        Chip::Lookup(_) => None,
+        // A lookup table is about no tensor, and a proof has no tables of an attestation.
+        Chip::Lookup(_) | Chip::AttestWeights(_) | Chip::AttestSums(_) => None,
         Chip::Sha256(air) => Some(graph.tensors[air.tensor.tensor].name.clone()),
         Chip::Poseidon2(air) => Some(graph.tensors[air.tensor.tensor].name.clone()),
         Chip::Compare(air) => Some(graph.tensors[air.tensor].name.clone()),

@@ -7,7 +7,7 @@ use air::layout::Layout;
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
 use verifier::security::Security;
-use verifier::{Prepared, Profile, ProofFile, RekeyProof};
+use verifier::{Attestation, Prepared, Profile, ProofFile, RekeyProof};
 
 use super::{DEGREE, MAX_FILE, P, budget, privacy, quantise, set_up, setup, verify};
 use crate::args::InspectArgs;
@@ -43,6 +43,7 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
         }
         Ok((Kind::Proof, profile)) => proof(&mut report, &bytes, profile, &args.file)?,
         Ok((Kind::RekeyProof, profile)) => rekey(&mut report, &bytes, profile, &args.file)?,
+        Ok((Kind::Attestation, profile)) => attestation(&mut report, &bytes, profile, &args.file)?,
     }
     Ok(report)
 }
@@ -206,6 +207,18 @@ fn rekey(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), F
         report.item(name, hex(digest));
         report.json(json, hex(digest));
     }
+    if let Some(known) = Profile::by_id(id) {
+        profile(report, &known);
+    }
+    Ok(())
+}
+
+fn attestation(report: &mut Report, bytes: &[u8], id: u8, path: &Path) -> Result<(), Failure> {
+    report.json("kind", "attestation");
+    let (_, file) = codec::decode::<Attestation<P>>(Kind::Attestation, bytes, bytes.len())
+        .map_err(|e| Failure::from(e).in_file(path))?;
+    report.item("key", hex(&file.key));
+    report.json("vk_digest", hex(&file.key));
     if let Some(known) = Profile::by_id(id) {
         profile(report, &known);
     }
