@@ -176,7 +176,7 @@ fn counts_as_a_proof_of_private_weights() {
 fn fits_the_mask_of_every_key_for_two_proofs() {
     for profile in Profile::ALL {
         let [mut one, mut two] = [0, 0];
-        for inputs in 1..300 {
+        for inputs in 1..450 {
             let spec = Spec {
                 widths: &[inputs, 9],
                 weight_max: 3,

@@ -83,36 +83,31 @@ fn rejects_weights_out_of_range() {
 
 #[test]
 fn rejects_other_weights_and_biases_in_range() {
-    for k in [0, 12] {
-        let lab = lab();
-        let (index, place) = (lab.index(0, k, 3), lab.place(0, k, 3));
-        let lab = lab.with_weight(|w| w[index] += F::ONE);
-        // Neither the old parts, nor the new ones with the old sums.
-        let error = lab.refusal(Attack::default());
-        assert_eq!(
-            error,
-            if k == 12 {
-                Buses
-            } else {
-                constraints("attested weights")
-            }
-        );
-        if k == 12 {
-            // With the sums of the new bias it is an honest attestation of another model.
-            lab.attempt(&mut lab.coherent(|main| shift(main, 3, sums::H, -1)))
-                .expect("the bias keeps the bound");
-            continue;
-        }
-        let parts = |main: &mut Main| add(main, place, 2, -F::ONE);
-        let negative = model().weights[0].values[3] < 0;
-        assert!(negative, "the weight has a negative part to shorten");
-        assert_eq!(lab.refusal(lab.coherent(parts)), Buses);
-        lab.attempt(&mut lab.coherent(|main| {
-            parts(main);
-            shift(main, 3, sums::V0, -1);
-        }))
-        .expect("the weight keeps the bound");
-    }
+    // A weight with a negative part to shorten.
+    let negative = model().weights[0].values[..9].iter().position(|&w| w < 0);
+    let j = negative.expect("some weight is negative");
+
+    let lab = lab();
+    let (index, place) = (lab.index(0, 0, j as isize), lab.place(0, 0, j as isize));
+    let lab = lab.with_weight(|w| w[index] += F::ONE);
+    // Neither the old parts, nor the new ones with the old sums.
+    let error = lab.refusal(Attack::default());
+    assert_eq!(error, constraints("attested weights"));
+    let parts = |main: &mut Main| add(main, place, 2, -F::ONE);
+    assert_eq!(lab.refusal(lab.coherent(parts)), Buses);
+    // With both, it is an honest attestation of another model.
+    lab.attempt(&mut lab.coherent(|main| {
+        parts(main);
+        shift(main, j, sums::V0, -1);
+    }))
+    .expect("the weight keeps the bound");
+
+    let lab = self::lab();
+    let index = lab.index(0, 12, j as isize);
+    let lab = lab.with_weight(|w| w[index] += F::ONE);
+    assert_eq!(lab.refusal(Attack::default()), Buses);
+    lab.attempt(&mut lab.coherent(|main| shift(main, j, sums::H, -1)))
+        .expect("the bias keeps the bound");
 }
 
 #[test]
@@ -145,9 +140,12 @@ fn rejects_parts_of_another_number() {
             // Sums that go with it: row 2 is output 2 of layer 0.
             shift(main, 2, sums::U0 + 4 * byte, 1);
         };
-        assert_eq!(
-            lab.refusal(lab.coherent(other)),
-            constraints("attested weights")
+        let error = lab.refusal(lab.coherent(other));
+        // 256 times as much may be beyond the bound.
+        let beyond = byte % 2 == 1 && error == Buses;
+        assert!(
+            beyond || error == constraints("attested weights"),
+            "{error}"
         );
     }
     // The sign alone: u and v change places.

@@ -162,7 +162,7 @@ pub fn recount(layout: &Layout, main: &mut Main) {
         panic!("the range table is the last");
     };
     let entries = range.content.entries();
-    let mut counts = vec![0; entries.len()];
+    let mut counts = vec![0u32; entries.len()];
     let mut count = |bits: F, value: F| {
         let wanted = [bits, value].map(|x| x.as_canonical_u32());
         let found = entries
@@ -192,5 +192,8 @@ pub fn recount(layout: &Layout, main: &mut Main) {
             }
         }
     }
-    main[RANGE] = Some(range.generate_main(&counts, layout.tables[RANGE].height()));
+    // Cell by cell: the rows below may hold masks.
+    for (i, &n) in counts.iter().enumerate() {
+        *cell(main, RANGE, i / range.lanes, i % range.lanes) = F::from_u32(n);
+    }
 }
