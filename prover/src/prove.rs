@@ -49,6 +49,9 @@ pub enum ProveError {
     /// There is no randomness for masks.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// The key was replaced by another, which proves in its place.
+    #[error("this key was replaced by another")]
+    Replaced,
     /// There is no mask to renew: the key's weights are public.
     #[error("the weights of this key are public: it needs no successor")]
     PublicWeights,
@@ -79,6 +82,9 @@ impl<P: Protocol> Prover<P> {
     ) -> Result<ProofFile<P>, ProveError> {
         if policy.hides() && !self.prepared.layout.is_hiding() {
             return Err(ProveError::NotHiding);
+        }
+        if self.replaced {
+            return Err(ProveError::Replaced);
         }
         if !self.count_proof() {
             let proofs = self.budget().map_or(0, |b| b.proofs);

@@ -6,6 +6,7 @@ pub mod hash;
 pub mod inspect;
 pub mod operators;
 pub mod prove;
+pub mod rekey;
 pub mod run;
 pub mod setup;
 pub mod shell;
@@ -35,7 +36,7 @@ pub type P = BabyBearKeccak<5>;
 pub const DEGREE: usize = 5;
 
 /// Largest file a command reads.
-const MAX_FILE: u64 = 1 << 32;
+pub const MAX_FILE: u64 = 1 << 32;
 /// Models whose weight and fixed cells are fewer than this are set up for latency by default.
 const SMALL_MODEL_CELLS: usize = 1 << 22;
 
