@@ -2,8 +2,8 @@
 //!
 //! Every proof shows a few evaluations of the columns that private weights are committed in. The
 //! mask of the commitment covers those of a number of proofs that setup fixes
-//! ([`Privacy::DataAndWeights`]); one proof more, and the evaluations begin to determine weights.
-//! So proofs are counted, twice:
+//! ([`Privacy::DataAndWeights`]) and of two rekey proofs; beyond that the evaluations begin to
+//! determine weights. So proofs are counted, twice:
 //!
 //! - *in memory*: [`Prover::prove`] refuses when the count it was loaded with and its own proofs
 //!   together reach the budget. This is for a program that sets up, proves and forgets the key.

@@ -10,7 +10,7 @@ use air::statement::{Policy, Statement, StatementError};
 use air::witness::{generate_main, generate_projection};
 use p3_commit::{OpenedValues, OpeningRequest, Pcs, UnivariateStarkPcs};
 use p3_dft::TwoAdicSubgroupDft;
-use p3_field::{BasedVectorSpace, Field, TwoAdicField};
+use p3_field::{BasedVectorSpace, Field, PrimeField32, TwoAdicField};
 use p3_matrix::Matrix;
 use p3_matrix::bitrev::BitReversibleMatrix;
 use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixCow};
@@ -86,11 +86,26 @@ impl<P: Protocol> Prover<P> {
         if self.replaced {
             return Err(ProveError::Replaced);
         }
+        // Nothing is counted for a statement that cannot be proved.
+        let statement = self.statement(evaluation, policy)?;
+        self.prepared.proof_layout(&statement)?;
         if !self.count_proof() {
             let proofs = self.budget().map_or(0, |b| b.proofs);
             return Err(ProveError::BudgetSpent { proofs });
         }
         self.prove_as(evaluation, policy, &mut Honest)
+    }
+
+    /// The statement [`Self::prove`] would prove, if it can be made at all.
+    pub fn statement(
+        &self,
+        evaluation: &Evaluation,
+        policy: &Policy,
+    ) -> Result<Statement, StatementError> {
+        let graph = &self.model.graph;
+        let statement = Statement::of::<P::Val>(graph, evaluation, policy)?;
+        statement.check(graph, u64::from(P::Val::ORDER_U32))?;
+        Ok(statement)
     }
 
     /// Proves as an adversary would: the traces pass through its hands, nothing checks or counts
@@ -103,7 +118,7 @@ impl<P: Protocol> Prover<P> {
     ) -> Result<ProofFile<P>, ProveError> {
         let _span = info_span!("prove").entered();
         let graph = &self.model.graph;
-        let mut statement = Statement::of::<P::Val>(graph, evaluation, policy)?;
+        let mut statement = self.statement(evaluation, policy)?;
         adversary.statement(&mut statement);
         let (layout, _) = self.prepared.proof_layout(&statement)?;
         let mut masks = match layout.is_hiding() {

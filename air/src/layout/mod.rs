@@ -51,6 +51,9 @@ pub const MAX_LOG_HEIGHT: usize = 22;
 /// Most entries of all activation tables together, as a logarithm, and of all range tables: a few
 /// bytes of a key name a large table, and whoever audits the key has to build it.
 pub const MAX_LOG_ENTRIES: usize = 20;
+/// Most fixed cells of all tables of a statement together, as a logarithm: a few bytes of a
+/// statement ask the verifier for them, and it has them in memory.
+pub const MAX_LOG_STATEMENT_CELLS: usize = 26;
 /// Most positions (batch items) one graph may have; they lie side by side in a row.
 pub const MAX_POSITIONS: u32 = 64;
 
@@ -242,6 +245,14 @@ pub enum LayoutError {
         /// The chip.
         chip: &'static str,
     },
+    /// What is to be said of hidden tensors takes larger tables than this implementation goes.
+    #[error(
+        "the tables of the statement have {cells} fixed cells, more than 2^{MAX_LOG_STATEMENT_CELLS}"
+    )]
+    StatementTooLarge {
+        /// Fixed cells they would have.
+        cells: usize,
+    },
     /// A tensor has no digest of the kind that is asked for.
     #[error("tensor {tensor}: {error}")]
     Digest {
@@ -339,6 +350,11 @@ impl Layout {
             let lanes = cost::choose_table_lanes(content.len(), content.arity(), Some(hiding));
             let chip = Chip::Lookup(LookupAir { lanes, content });
             layout.tables.push(Table::of_statement(chip, hiding));
+        }
+        let of_statement = layout.tables.iter().filter(|t| t.is_of_statement());
+        let cells = of_statement.map(|t| t.live_rows() * t.widths.fixed).sum();
+        if cells > 1 << MAX_LOG_STATEMENT_CELLS {
+            return Err(LayoutError::StatementTooLarge { cells });
         }
         layout.check(modulus)?;
         Ok(layout)

@@ -26,7 +26,7 @@ pub fn run(args: &RekeyArgs) -> Result<Report, Failure> {
     files::create_dir(&args.output)?;
     let path = |name: &str| args.output.join(name);
     let (pk_path, vk_path, proof_path) = (path("model.pk"), path("model.vk"), path("model.rekey"));
-    refuse_to_overwrite(&args.key, &pk_path)?;
+    refuse_to_overwrite(&pk_path)?;
 
     let old_key = old.verifying_key().clone();
     let (new, proof) = old.rekey().map_err(|e| in_key(e.into()))?;
@@ -76,15 +76,12 @@ pub fn run(args: &RekeyArgs) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// The old key's count must survive: the new key never takes its file's place.
-fn refuse_to_overwrite(old: &Path, new: &Path) -> Result<(), Failure> {
-    let same = match (old.canonicalize(), new.canonicalize()) {
-        (Ok(old), Ok(new)) => old == new,
-        _ => false,
-    };
-    if same {
-        let message = "the new key would overwrite the old one, which must remember that it is \
-                       replaced: name another directory";
+/// A proving key counts its proofs, and the old one must remember that it is replaced: no key is
+/// overwritten by another.
+fn refuse_to_overwrite(new: &Path) -> Result<(), Failure> {
+    if new.exists() {
+        let message = "there is a proving key, which the new one would overwrite, and its count of \
+                       proofs with it: name another directory";
         return Err(Failure::new(Code::Usage, message).in_file(new));
     }
     Ok(())

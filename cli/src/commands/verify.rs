@@ -82,7 +82,10 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
         report.item("output", format!("{name}{before} = {}", preview(values)));
     }
     report.item("statement", hex(&verified.statement));
-    report.item("security", key.security.summary());
+    let (_, security) = key
+        .proof_layout(&file.statement)
+        .map_err(|e| Failure::from(e).in_file(&args.proof))?;
+    report.item("security", security.summary());
     disclosure::of_proof(&mut report, &file.statement, key.key.privacy);
     disclosure::hidden_facts(&mut report, graph, &file.statement);
     report.item("time", format!("{verify_ms:.1} ms"));

@@ -232,6 +232,22 @@ fn the_largest_budget_has_as_many_marks() {
 }
 
 #[test]
+fn what_cannot_be_proved_costs_nothing() {
+    let prover = prover(private(1));
+    let x = input(prover.model(), 7);
+    let evaluation = prover.evaluate(&x).expect("it evaluates");
+    let wrong = Policy {
+        bounds: vec![Some(vec![])],
+        ..Policy::default()
+    };
+    for _ in 0..3 {
+        let error = prover.prove(&evaluation, &wrong).err();
+        assert!(matches!(error, Some(ProveError::Statement(_))), "{error:?}");
+    }
+    prove(&prover).expect("the unit is left");
+}
+
+#[test]
 fn a_key_that_was_replaced_is_good_for_nothing() {
     let prover = prover(private(3));
     let (_dir, path) = saved(&prover);
