@@ -28,8 +28,8 @@ def activation(b):
     h, v, s = b.projection[:3]
     h_next, v_next, s_next = b.projection_next[:3]
     count = limbs.rem + limbs.excess
-    bits, shown = b.fixed[20 : 20 + count], b.fixed[20 + count :]
-    for (tensor, is_input), column in zip(table.boundary, shown):
+    bits, claimed = b.fixed[20 : 20 + count], b.fixed[20 + count :]
+    for (tensor, is_input), column in zip(table.boundary, claimed):
         if is_input:
             acc_count = acc_count + column * ch.receivers[tensor]
         else:

@@ -32,10 +32,10 @@ CASES = (
     ("batch of three", "latency", [],
      [*HASHED, "--output-visibility", "hashed", *POSEIDON, "--bounds=-1..1", "--reveal", "topk:2"],
      "salted poseidon2, bounds", "salted poseidon2, leading"),
-    ("batch of three", "compact", [],
+    ("batch of three", "compact", ["--bits", "8"],
      [*HASHED, "--output-visibility", "hashed", "--reveal", "argmax"],
      "salted sha256", "salted sha256, leading"),
-    ("mlp2_mnist", "latency", [], [*HASHED, "--bounds=0..1", "--reveal", "topk:3"],
+    ("mlp2_mnist", "latency", ["--bits", "8"], [*HASHED, "--bounds=0..1", "--reveal", "topk:3"],
      "salted sha256, bounds", "leading"),
 )  # fmt: skip
 
@@ -193,7 +193,7 @@ def other_leading(leading, tensor):
 
 def test_case(provenn, folder, case, model, sample):
     name, profile, setup, options, *wanted = case
-    name = f"{name}, {profile}, {' '.join(options)}"
+    name = f"{name}, {profile}, {' '.join(setup + options)}"
     keys, proof, salts = folder / "keys", folder / "x.proof", folder / "x.salt"
     salts.unlink(missing_ok=True)
     calibrate = model.with_name("refs.npz") if model.with_name("refs.npz").exists() else sample
