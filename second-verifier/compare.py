@@ -26,9 +26,7 @@ def widths(table):
         return dict(
             fixed=7, main=main, projection=1, constraints=2 + 2 * p, messages=2 * p * limbs + 1
         )
-    return dict(
-        fixed=5 + p, main=main, projection=2, constraints=4 + p, messages=p * limbs + 1
-    )
+    return dict(fixed=5 + p, main=main, projection=2, constraints=4 + p, messages=p * limbs + 1)
 
 
 def projection_degree(table):

@@ -22,9 +22,7 @@ class Fold:
             next_after, next_before, last = ONE, rho * lift, lift
         step = b.fixed[2]
         self.after = step + (sigma - ONE) * same + (next_after - ONE) * following
-        self.before = (
-            step - taken + (next_before - ONE) * following + (last - ONE) * finish
-        )
+        self.before = step - taken + (next_before - ONE) * following + (last - ONE) * finish
         self.added = (sigma * same + next_after * following) * element
 
 

@@ -5,11 +5,20 @@ import json
 import random
 import struct
 import time
+from types import SimpleNamespace as Record
 
+from builder import INPUT, OUTPUT
 from errors import Malformed, Rejected
-from field import P
-from hashes import HASH_NAMES, POSEIDON2, permute, sha256_message, tensor_digest, words
-from statement import disclosed, said_of
+from field import Ext, P, powers
+from fixed import fixed_at
+from hashes import (
+    EXTERNAL, HASH_NAMES, INTERNAL, POSEIDON2, SHA256, permute, sha256_message, tensor_digest,
+    words,
+)  # fmt: skip
+from keccak import keccak256
+from layout import with_statement
+from security import security_rounds
+from statement import digest_value, disclosed, said_of, statement_digest
 from testing import SHOW_ALL, read_file, refusal, refused, report, restated, run, survivors
 from verify import load_key, verify
 
@@ -18,6 +27,23 @@ PERMUTED = [
     1906786279, 1737026427, 1959749225, 700325316, 1638050605, 1021608788, 1726691001, 1761127344,
     1552405120, 417318995, 36799261, 1215172152, 614923223, 1300746575, 957311597, 304856115,
 ]  # fmt: skip
+TABLES = {
+    "sha256": [560, 10, 32, 103, 103, 2, 1, 1],
+    "bounds": [30, 9, 7, 5, 9, 1, 3, 5],
+    "leading": [2, 9, 6, 4, 9, 2, 2, 3],
+    "range": [272, 10, 6, 1, 9, 0, 1, 1],
+    "poseidon2": [55, 9, 21, 65, 65, 2, 1, 1],
+}
+LEVELS = [
+    [144.42, 136.73, 147.24, 141.53, 131.96, 138.53, 101.54, 128],
+    [146.73, 137.00, 148.18, 141.53, 132.51, 138.53, 101.54, 128],
+]
+FIXED = {
+    ("sha256", 0): (1375959420, 1746125316, 801940631, 150360803, 1146902169),
+    ("sha256", 8): (281254604, 1790256249, 1528003438, 663838015, 112293671),
+    ("poseidon2", 4): (73585243, 894145703, 1057229573, 1098638880, 1329872895),
+    ("leading", 5): (326365133, 1251779988, 628013469, 1379048027, 821605148),
+}
 HASHED = ["--input-visibility", "hashed"]
 POSEIDON = ["--hash", "poseidon2"]
 # Model, profile, how to set up, what to state, what that says of inputs and of outputs.
@@ -57,6 +83,44 @@ def test_hashes():
         found = tensor_digest(function, [0, 258, 4095], (0, 4095), salted).hex()
         what = f"{'salted' if salted else 'unsalted'} {HASH_NAMES[function]} digest"
         report(found == wanted, f"{what} of a tensor")
+    drawn = [c for rounds in (EXTERNAL[:4], [INTERNAL], EXTERNAL[4:]) for r in rounds for c in r]
+    constants = "99fcb1cedb3bbb0b9fbd6df3aef0b6a0e783d5257c2a36ae09a61cbded5cdfe0"
+    found = keccak256(struct.pack("<141I", *drawn)).hex()
+    report(found == constants, "constants of Poseidon2")
+    sigma = powers(Ext(0, 1, 0, 0, 0), 16)
+    sha = Record(hash=SHA256, salted=True, bytes=bytes(range(32)))
+    poseidon = Record(hash=POSEIDON2, salted=True, bytes=salt)
+    wanted = (86881, 35987, 29305, 21595, 36501), (13, 16, 19, 4, 5)
+    found = digest_value(sha, sigma).c, digest_value(poseidon, sigma).c
+    report(found == wanted, "values of digests")
+    said = [disclosed(digest=sha, bounds=[(-1, 5)])], [disclosed(leading=[[0, 2]])]
+    statement = "b92c4c35745b1da3454d222a8e0254b8702185d37b83a563d971439380ad6293"
+    report(statement_digest(*said).hex() == statement, "digest of a statement that hides")
+
+
+def test_tables(key):
+    """The rest of it: tables for the key of §16."""
+    unsalted = Record(hash=SHA256, salted=False, bytes=bytes(32))
+    salted = Record(hash=POSEIDON2, salted=True, bytes=bytes(32))
+    statements = (
+        (disclosed(digest=unsalted, bounds=[(0, 4095)] * 29), disclosed(leading=[[0]])),
+        (disclosed(digest=salted), disclosed([1])),
+    )
+    tables, levels = {}, []
+    for said in statements:
+        statement = [*zip((INPUT, OUTPUT), key.graph.inputs + key.graph.outputs, said)]
+        laid_out = with_statement(key.tables, key.graph, statement, key.hiding)
+        tables.update((t.chip, t) for t in laid_out if t.of_statement)
+        rounds = security_rounds(key.graph, laid_out, key.parameters)
+        levels.append([round(bits, 2) for bits in rounds.values()])
+    names = "rows log_height fixed main committed_main projection lookup messages"
+    found = {name: [getattr(t, n) for n in names.split()] for name, t in tables.items()}
+    report(found == TABLES, "tables of statements")
+    report(levels == LEVELS, "levels of statements")
+    zeta = Ext(1, 2, 3, 4, 5)
+    for (chip, column), value in FIXED.items():
+        found = fixed_at(tables[chip], zeta)[column].c
+        report(found == value, f"fixed column {column} of the {chip} table")
 
 
 # A model with several positions
@@ -206,6 +270,8 @@ def test_case(provenn, folder, case, model, sample):
     truth = read_file(proof.read_bytes())
 
     key = load_key((keys / "model.vk").read_bytes())
+    if case is CASES[0]:
+        test_tables(key)
     start = time.monotonic()
     try:
         proved = verify(key, data)

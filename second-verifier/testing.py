@@ -87,13 +87,17 @@ def restated(data, inputs, outputs):
 
 
 def encode(said):
+    def ints(kind, values):
+        return struct.pack(f"<Q{len(values)}{kind}", len(values), *values)
+
+    def lists(entries):
+        return struct.pack("<Q", len(entries)) + b"".join(entries)
+
     parts = {
-        "values": lambda values: struct.pack(f"<Q{len(values)}i", len(values), *values),
+        "values": lambda values: ints("i", values),
         "digest": lambda d: struct.pack("<I?", d.hash, d.salted) + d.bytes,
-        "bounds": lambda bounds: struct.pack("<Q", len(bounds))
-        + b"".join(struct.pack("<ii", *interval) for interval in bounds),
-        "leading": lambda leading: struct.pack("<Q", len(leading))
-        + b"".join(struct.pack(f"<Q{len(fs)}I", len(fs), *fs) for fs in leading),
+        "bounds": lambda bounds: lists([struct.pack("<ii", *interval) for interval in bounds]),
+        "leading": lambda leading: lists([ints("I", features) for features in leading]),
     }
     encoded = b""
     for part in PARTS:
