@@ -1,6 +1,6 @@
 """Buses, challenges, and the folding of what a table states (§9, §10, §12)."""
 
-from field import ONE, ZERO, powers, recombine, total
+from field import ZERO, powers, recombine, total
 
 RANGE, ACTIVATION, PRODUCT, CLAIM = 1, 2, 3, 4
 # Kinds of claims.

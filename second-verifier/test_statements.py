@@ -19,7 +19,7 @@ from keccak import keccak256
 from layout import with_statement
 from security import security_rounds
 from statement import digest_value, disclosed, said_of, statement_digest
-from testing import SHOW_ALL, read_file, refusal, refused, report, restated, run, survivors
+from testing import SHOW_ALL, read_file, refusal, report, restated, run, survivors
 from verify import load_key, verify
 
 FLIPS = 5
