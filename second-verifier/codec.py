@@ -7,11 +7,10 @@ from field import MONTY_INVERSE, P, Ext
 from keccak import digest
 
 MAGIC = b"PROVENN\0"
-VERSION = 2
+VERSION = 3
 VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF = 1, 2, 3, 4
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)
-PRIVATE, PUBLIC = range(2)
 
 
 class Reader:
@@ -62,6 +61,14 @@ class Reader:
         n = self.u32()
         well_formed(n < count, "unknown variant")
         return n
+
+    def flag(self):
+        n = self.u8()
+        well_formed(n < 2, "a flag is neither 0 nor 1")
+        return n == 1
+
+    def option(self, content):
+        return content() if self.flag() else None
 
     def base(self):
         v = self.u32()
@@ -138,10 +145,17 @@ def read_verifying_key(data):
 
 
 def read_statement(r):
-    """Inputs and outputs: for each tensor its values, or None if it is private."""
+    """What is said of every input and every output."""
+
+    def digest_of_tensor():
+        return Record(hash=r.variant(2), salted=r.flag(), bytes=r.take(32))
 
     def disclosed():
-        return None if r.variant(2) == PRIVATE else r.list(r.i32)
+        return Record(
+            values=r.option(lambda: r.list(r.i32)), digest=r.option(digest_of_tensor),
+            bounds=r.option(lambda: r.list(lambda: (r.i32(), r.i32()))),
+            leading=r.option(lambda: r.list(lambda: r.list(r.u32))),
+        )  # fmt: skip
 
     return r.list(disclosed), r.list(disclosed)
 
