@@ -1,5 +1,6 @@
 """Files: header, payload, verifying key and proof (§6)."""
 
+import struct
 from types import SimpleNamespace as Record
 
 from errors import Malformed, well_formed
@@ -70,13 +71,21 @@ class Reader:
     def option(self, content):
         return content() if self.flag() else None
 
+    def elements(self, n):
+        words = struct.unpack(f"<{n}I", self.take(4 * n))
+        well_formed(all(v < P for v in words), "a field element is not canonical")
+        return [v * MONTY_INVERSE % P for v in words]
+
     def base(self):
-        v = self.u32()
-        well_formed(v < P, "a field element is not canonical")
-        return v * MONTY_INVERSE % P
+        return self.elements(1)[0]
+
+    def bases(self):
+        n = self.u64()
+        well_formed(4 * n <= len(self.payload) - self.at, "a list is longer than the file")
+        return self.elements(n)
 
     def ext(self):
-        return Ext(*(self.base() for _ in range(5)))
+        return Ext(*self.elements(5))
 
     def digest4(self):
         return tuple(self.u64() for _ in range(4))
@@ -195,7 +204,7 @@ def read_opened(r, names):
 
 def read_fri_proof(r):
     def input_opening():
-        rows = r.list(lambda: r.list(lambda: r.list(r.base)))
+        rows = r.list(lambda: r.list(r.bases))
         return Record(rows=rows, path=r.list(r.digest4))
 
     def round_opening():

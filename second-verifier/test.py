@@ -181,8 +181,10 @@ def test_proof(provenn, folder, case, privacy, visibility, sample):
 
     start = time.monotonic()
     report(key_is_sound(vk), f"{name}: fixed columns rebuilt in {time.monotonic() - start:.1f} s")
-    at = vk.rindex(struct.pack("<4Q", *key.fixed))
-    report(not key_is_sound(flipped(vk, 8 * at)), f"{name}: other fixed columns refused")
+    # Rebuilding takes long, and what it finds depends on no root.
+    if model == "logreg_cancer":
+        at = vk.rindex(struct.pack("<4Q", *key.fixed))
+        report(not key_is_sound(flipped(vk, 8 * at)), f"{name}: other fixed columns refused")
     root = weight_root(key.graph, key.tables, read_weights(pk), key.parameters.log_blowup)
     if key.privacy == DATA_AND_WEIGHTS:
         report(root != key.weights, f"{name}: the weight commitment is masked")
