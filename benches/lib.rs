@@ -32,12 +32,13 @@ pub fn folders() -> Vec<PathBuf> {
     std::iter::once(shipped()).chain(extra).collect()
 }
 
-/// Sets a model up, calibrated on its reference inputs. `None` if no folder has it.
+/// Sets a model up with activations of `bits` bits, calibrated on its reference inputs. `None` if no
+/// folder has it.
 ///
 /// # Panics
 ///
 /// If a file is there and cannot be used: a benchmark of nothing would be worse.
-pub fn case(name: &str, profile: &Profile, privacy: Privacy) -> Option<Case> {
+pub fn case(name: &str, profile: &Profile, privacy: Privacy, bits: u32) -> Option<Case> {
     let folder = folders()
         .into_iter()
         .map(|f| f.join(name))
@@ -48,8 +49,12 @@ pub fn case(name: &str, profile: &Profile, privacy: Privacy) -> Option<Case> {
     let samples = DataFile::read(folder.join("refs.npz"))
         .and_then(|data| data.samples(&inputs))
         .expect("the reference inputs can be read");
-    let (model, _) = model::quantise(&graph, Some(&samples), &QuantOptions::default())
-        .expect("the model quantises");
+    let options = QuantOptions {
+        bits,
+        ..QuantOptions::default()
+    };
+    let (model, _) =
+        model::quantise(&graph, Some(&samples), &options).expect("the model quantises");
     let input =
         model::accuracy::quantise_inputs(&model.graph, &samples[0]).expect("the input quantises");
     let prover = Prover::new(model, profile, privacy).expect("the model sets up");

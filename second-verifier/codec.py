@@ -1,5 +1,6 @@
 """Files: header, payload, verifying key and proof (§6)."""
 
+import struct
 from types import SimpleNamespace as Record
 
 from errors import Malformed, well_formed
@@ -7,11 +8,10 @@ from field import MONTY_INVERSE, P, Ext
 from keccak import digest
 
 MAGIC = b"PROVENN\0"
-VERSION = 2
+VERSION = 3
 VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF = 1, 2, 3, 4
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)
-PRIVATE, PUBLIC = range(2)
 
 
 class Reader:
@@ -63,13 +63,29 @@ class Reader:
         well_formed(n < count, "unknown variant")
         return n
 
+    def flag(self):
+        n = self.u8()
+        well_formed(n < 2, "a flag is neither 0 nor 1")
+        return n == 1
+
+    def option(self, content):
+        return content() if self.flag() else None
+
+    def elements(self, n):
+        words = struct.unpack(f"<{n}I", self.take(4 * n))
+        well_formed(all(v < P for v in words), "a field element is not canonical")
+        return [v * MONTY_INVERSE % P for v in words]
+
     def base(self):
-        v = self.u32()
-        well_formed(v < P, "a field element is not canonical")
-        return v * MONTY_INVERSE % P
+        return self.elements(1)[0]
+
+    def bases(self):
+        n = self.u64()
+        well_formed(4 * n <= len(self.payload) - self.at, "a list is longer than the file")
+        return self.elements(n)
 
     def ext(self):
-        return Ext(*(self.base() for _ in range(5)))
+        return Ext(*self.elements(5))
 
     def digest4(self):
         return tuple(self.u64() for _ in range(4))
@@ -138,10 +154,17 @@ def read_verifying_key(data):
 
 
 def read_statement(r):
-    """Inputs and outputs: for each tensor its values, or None if it is private."""
+    """What is said of every input and every output."""
+
+    def digest_of_tensor():
+        return Record(hash=r.variant(2), salted=r.flag(), bytes=r.take(32))
 
     def disclosed():
-        return None if r.variant(2) == PRIVATE else r.list(r.i32)
+        return Record(
+            values=r.option(lambda: r.list(r.i32)), digest=r.option(digest_of_tensor),
+            bounds=r.option(lambda: r.list(lambda: (r.i32(), r.i32()))),
+            leading=r.option(lambda: r.list(lambda: r.list(r.u32))),
+        )  # fmt: skip
 
     return r.list(disclosed), r.list(disclosed)
 
@@ -181,7 +204,7 @@ def read_opened(r, names):
 
 def read_fri_proof(r):
     def input_opening():
-        rows = r.list(lambda: r.list(lambda: r.list(r.base)))
+        rows = r.list(lambda: r.list(r.bases))
         return Record(rows=rows, path=r.list(r.digest4))
 
     def round_opening():

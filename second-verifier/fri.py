@@ -1,7 +1,7 @@
 """The opening proof (§13)."""
 
 from errors import check
-from field import GENERATOR, OMEGA, ONE, P, ZERO, Ext, ext, powers, reverse_bits, total
+from field import GENERATOR, OMEGA, ONE, P, ZERO, Ext, reverse_bits, total
 from merkle import check_multi_proof
 from transcript import BASE, EXT
 

@@ -1,11 +1,9 @@
-"""The quantised graph: what is valid, and what a statement about it is (§7)."""
+"""The quantised graph: what is valid (§7)."""
 
-import struct
 from math import prod
 
-from errors import check, well_formed
+from errors import well_formed
 from field import P
-from keccak import digest
 
 MAX_EXTENT = 2**22
 MAX_WEIGHTS = 2**30
@@ -94,37 +92,3 @@ def _layer_is_sound(layer, output):
         and output.encoding.uniform
         and output.encoding.frac_bits == layer.out_frac_bits
     )
-
-
-def check_statement(graph, inputs, outputs, hiding):
-    """Of a tensor that is not shown, whose values are None, there is nothing to check."""
-    for values, ids in ((inputs, graph.inputs), (outputs, graph.outputs)):
-        check(len(values) == len(ids), "the statement has a wrong number of tensors")
-        for tensor_values, i in zip(values, ids):
-            if tensor_values is None:
-                check(hiding, f"tensor {i} is not shown, but the key's proofs hide nothing")
-                continue
-            t = graph.tensors[i]
-            count = t.features * t.positions
-            check(len(tensor_values) == count, f"tensor {i} has a wrong number of values")
-            lo, hi = t.range
-            within = all(lo <= v <= hi for v in tensor_values)
-            check(within, f"a value of tensor {i} is outside its range")
-
-
-def shown_tensors(graph, inputs, outputs):
-    """Ids of the tensors the statement shows."""
-    pairs = zip(graph.inputs + graph.outputs, inputs + outputs)
-    return {i for i, values in pairs if values is not None}
-
-
-def statement_digest(inputs, outputs):
-    canonical = b""
-    for tensors in (inputs, outputs):
-        canonical += struct.pack("<I", len(tensors))
-        for values in tensors:
-            if values is None:
-                canonical += struct.pack("<I", 0)
-            else:
-                canonical += struct.pack(f"<II{len(values)}i", 1, len(values), *values)
-    return digest("provenn statement", canonical)

@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace as Record
 
+import compare
+import poseidon2
+import sha256
 from codec import DATA_AND_WEIGHTS, NONE
 from errors import well_formed
 from field import DEGREE, P
@@ -172,6 +175,7 @@ def lay_out(graph, hiding):
             fixed=20 + count + len(boundary), weight=0,
             main=positions * (2 + (limbs.excess > 0) + count), projection=3,
             constraints=4, messages=positions * (1 + count) + 3,
+            sigma_powers=positions, rho_powers=2,
         ))  # fmt: skip
 
     features = [t.features for t in graph.tensors]
@@ -181,38 +185,55 @@ def lay_out(graph, hiding):
         chip="weights", lanes=lanes, shapes=shapes,
         rows=weight_rows(shapes, lanes), mask_rows=mask_rows(hiding, weights=True),
         fixed=8, weight=lanes, main=0, projection=1, constraints=2, messages=1,
+        sigma_powers=1, rho_powers=lanes + 1,
     ))  # fmt: skip
 
-    for chip, arity, content, entries in (
-        ("range", 2, sorted(widths), sum(2**w for w in widths)),
-        ("functions", 4, functions, sum(length(f[3]) + 2 for f in functions)),
-    ):
-        if entries == 0:
-            continue
-        lanes = choose_table_lanes(entries, arity, hiding)
-        tables.append(Record(
-            chip=chip, lanes=lanes, arity=arity, content=content, entries=entries,
-            rows=ceil_div(entries, lanes), mask_rows=mask_rows(hiding),
-            fixed=4 + lanes * arity, weight=0, main=lanes, projection=0,
-            constraints=0, messages=lanes,
-        ))  # fmt: skip
-
+    entries = sum(length(f[3]) + 2 for f in functions)
+    for table in (range_table(widths, hiding), lookup("functions", 4, functions, entries, hiding)):
+        if table.entries:
+            tables.append(table)
     for table in tables:
-        few = getattr(table, "entries", 0) <= 2**MAX_LOG_ENTRIES
-        well_formed(few, f"the {table.chip} table has too many entries")
-        well_formed(table.rows > 0, f"the {table.chip} table has no rows")
-        table.log_height = log_height(table.rows + table.mask_rows)
-        table.lookup = lookup_width(table.messages)
-        commit_widths(table, hiding)
-        well_formed(table.log_height <= MAX_LOG_HEIGHT, f"the {table.chip} table is too tall")
+        settle(table, hiding)
+    check_messages(tables)
+    return tables
+
+
+def range_table(widths, hiding):
+    return lookup("range", 2, sorted(widths), sum(2**w for w in widths), hiding)
+
+
+def lookup(chip, arity, content, entries, hiding):
+    lanes = choose_table_lanes(entries, arity, hiding)
+    return Record(
+        chip=chip, lanes=lanes, arity=arity, content=content, entries=entries,
+        rows=ceil_div(entries, lanes), mask_rows=mask_rows(hiding),
+        fixed=4 + lanes * arity, weight=0, main=lanes, projection=0,
+        constraints=0, messages=lanes, sigma_powers=1, rho_powers=2,
+        projection_degree=0,
+    )  # fmt: skip
+
+
+def settle(table, hiding, of_statement=False):
+    """Height and committed widths of a table."""
+    few = getattr(table, "entries", 0) <= 2**MAX_LOG_ENTRIES
+    well_formed(few, f"the {table.chip} table has too many entries")
+    well_formed(table.rows > 0, f"the {table.chip} table has no rows")
+    table.log_height = log_height(table.rows + table.mask_rows)
+    well_formed(table.log_height <= MAX_LOG_HEIGHT, f"the {table.chip} table is too tall")
+    table.lookup = lookup_width(table.messages)
+    table.of_statement = of_statement
+    commit_widths(table, hiding)
+
+
+def check_messages(tables):
     messages = sum(t.messages * 2**t.log_height for t in tables)
     well_formed(messages < P, "the tables have too many messages")
-    return tables
 
 
 def commit_widths(table, hiding):
     """Columns as they are committed, quotient chunks, and the distance of the chunks."""
     table.hiding = hiding is not None
+    table.committed_fixed = 0 if table.of_statement else table.fixed
     table.committed_main = table.main
     table.committed_projection, table.committed_lookup = table.projection, table.lookup
     table.chunks, table.stride = 2, 2**table.log_height
@@ -224,3 +245,49 @@ def commit_widths(table, hiding):
         table.committed_lookup = max(table.lookup, extensions)
         table.chunks = 3
         table.stride -= hiding.queries + DEGREE + 1
+
+
+# Tables of a statement (§18.2).
+
+
+def with_statement(tables, graph, statement, hiding):
+    """A key's tables and, behind them, those of what is said of hidden tensors."""
+    added, widths = [], set()
+    for kind, tensor, said in statement:
+        for table in tables_of(graph.tensors[tensor], said):
+            table.tensor, table.kind = tensor, kind
+            added.append(table)
+            if table.chip in ("bounds", "leading"):
+                widths.update(compare.limb_bits(table.range))
+    for table in added:
+        table.mask_rows = mask_rows(hiding, blank=table.messages > 1)
+    if widths:
+        added.append(range_table(widths, hiding))
+    for table in added:
+        settle(table, hiding, of_statement=True)
+    check_messages(tables + added)
+    return tables + added
+
+
+def tables_of(tensor, said):
+    shape = dict(
+        features=tensor.features, positions=tensor.positions, range=tensor.range, weight=0,
+        sigma_powers=tensor.positions, rho_powers=2, rule=None, salted=False,
+    )  # fmt: skip
+    if said.digest is not None:
+        chip, hasher = (("sha256", sha256), ("poseidon2", poseidon2))[said.digest.hash]
+        table = Record(**shape, chip=chip)
+        table.salted = said.digest.salted
+        table.fixed, table.main, table.constraints = hasher.FIXED, hasher.MAIN, hasher.CONSTRAINTS
+        table.projection, table.messages = 2, 1
+        table.sigma_powers = max(tensor.positions, hasher.SIGMA_POWERS)
+        table.rho_powers = hasher.RHO_POWERS
+        table.rows, table.projection_degree = hasher.rows_of(table), hasher.projection_degree(table)
+        yield table
+    for chip, rule in (("bounds", said.bounds), ("leading", said.leading)):
+        if rule is not None:
+            table = Record(**shape, chip=chip, rows=tensor.features + 1)
+            table.rule = rule
+            vars(table).update(compare.widths(table))
+            table.projection_degree = compare.projection_degree(table)
+            yield table

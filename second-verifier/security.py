@@ -28,11 +28,14 @@ def security_rounds(graph, tables, profile):
     log_q = DEGREE * log2(P)
     k = 2 ** max(t.log_height for t in tables)
     projection = sum(2 * (t.features + t.positions) for t in graph.tensors)
+    # Each table of a statement: its own identities, and one more claim on a tensor.
+    largest = max(t.features + t.positions for t in graph.tensors)
+    projection += sum(largest + t.projection_degree for t in tables if t.of_statement)
     messages = len(graph.inputs) + len(graph.outputs)
     messages += sum(t.messages * 2**t.log_height for t in tables)
     constraints = sum(t.constraints + t.messages // 2 + 3 for t in tables)
     opened = sum(
-        t.fixed + t.weight + t.committed_main
+        t.committed_fixed + t.weight + t.committed_main
         + DEGREE * (2 * t.committed_projection + 2 * t.committed_lookup + t.chunks)
         for t in tables
     )  # fmt: skip

@@ -6,15 +6,20 @@ usage: verify.py [--audit] --vk model.vk x.proof
 
 import argparse
 import sys
+from types import SimpleNamespace as Record
 
 from audit import fixed_root
 from codec import read_proof, read_verifying_key
-from constraints import Challenges, check_buses, check_constraints
+from builder import OUTPUT, Challenges
+from constraints import check_buses, check_constraints
 from errors import Malformed, Rejected, check, well_formed
+from fixed import fixed_at
 from fri import KINDS, check_opening, what_is_opened
-from graph import check_graph, check_statement, shown_tensors, statement_digest
-from layout import hiding_of, lay_out
+from graph import check_graph
+from hashes import HASH_NAMES
+from layout import hiding_of, lay_out, with_statement
 from security import PROFILES, check_security
+from statement import check_statement, said_of, statement_digest, tensors_of
 from transcript import begin
 
 
@@ -38,7 +43,7 @@ def check_shapes(tables, hiding, proof):
     well_formed(len(proof.opened) == len(tables), "wrong number of opened tables")
     for t, o in zip(tables, proof.opened):
         expected = {
-            "fixed": t.fixed, "weight": t.weight, "main": t.committed_main,
+            "fixed": t.committed_fixed, "weight": t.weight, "main": t.committed_main,
             "projection": 5 * t.committed_projection,
             "projection_next": 5 * t.committed_projection,
             "lookup": 5 * t.committed_lookup, "lookup_next": 5 * t.committed_lookup,
@@ -50,14 +55,17 @@ def check_shapes(tables, hiding, proof):
 
 
 def verify(key, data):
-    """Steps 4 to 12 of §15. Returns the digest of the statement, its inputs and outputs."""
+    """Steps 4 to 12 of §15. Returns the statement, its digest, and the level of the proof."""
     proof = read_proof(data, key.profile)
     check(proof.key == key.digest, f"the proof was made for the key {proof.key.hex()}")
     check_statement(key.graph, proof.inputs, proof.outputs, key.hiding is not None)
-    statement = statement_digest(proof.inputs, proof.outputs)
-    check_shapes(key.tables, key.hiding, proof)
+    digest = statement_digest(proof.inputs, proof.outputs)
+    statement = tensors_of(key.graph, proof.inputs, proof.outputs)
+    tables = with_statement(key.tables, key.graph, statement, key.hiding)
+    bits, weakest = check_security(key.graph, tables, key.parameters)
+    check_shapes(tables, key.hiding, proof)
 
-    c = begin("provenn protocol", key.profile, key.digest, statement)
+    c = begin("provenn protocol", key.profile, key.digest, digest)
     c.observe_root(proof.main)
     sigma, rho, _tau = c.draw(), c.draw(), c.draw()
     c.observe_root(proof.projection)
@@ -71,15 +79,32 @@ def verify(key, data):
     c.check_pow(key.parameters.ood_pow, proof.ood_pow, "the out-of-domain point")
     zeta = c.draw()
 
-    shown = shown_tensors(key.graph, proof.inputs, proof.outputs)
-    challenges = Challenges(sigma, rho, alpha, beta, key.tables, shown)
-    check_buses(key.graph, proof.inputs, proof.outputs, proof.terminals, challenges)
-    for table, opened, terminal in zip(key.tables, proof.opened, proof.terminals):
-        check_constraints(table, opened, terminal, challenges, lam, zeta)
+    receivers = {i: len(said_of(said)) for _, i, said in statement}
+    challenges = Challenges(sigma, rho, alpha, beta, tables, receivers)
+    check_buses(key.graph, statement, proof.terminals, challenges)
+    for table, opened, terminal in zip(tables, proof.opened, proof.terminals):
+        fixed = fixed_at(table, zeta) if table.of_statement else opened.fixed
+        check_constraints(table, opened, fixed, terminal, challenges, lam, zeta)
     roots = [key.fixed, key.weights, proof.main, proof.projection, proof.lookup, proof.quotient]
-    commitments = what_is_opened(key.tables, proof.opened, proof.mask, zeta)
+    commitments = what_is_opened(tables, proof.opened, proof.mask, zeta)
     check_opening(c, key.parameters, KINDS, roots, commitments, proof)
-    return statement, proof.inputs, proof.outputs
+    return Record(digest=digest, tensors=statement, bits=bits, weakest=weakest)
+
+
+def describe(said, in_full):
+    """What is said of a tensor, for people."""
+    if said.values is not None:
+        shown = f"= {said.values} (integers)" if in_full else f"has {len(said.values)} values shown"
+        yield shown
+    else:
+        yield "is private, in range" if not said_of(said) else "is not shown, in range"
+    if said.digest is not None:
+        salted = "salted" if said.digest.salted else "unsalted"
+        yield f"has {salted} {HASH_NAMES[said.digest.hash]} digest {said.digest.bytes.hex()}"
+    if said.bounds is not None:
+        yield f"lies in {said.bounds}" if len(said.bounds) < 9 else "lies in the bounds stated"
+    for position, features in enumerate(said.leading or []):
+        yield f"at position {position}: no feature exceeds {features}"
 
 
 def main():
@@ -98,7 +123,7 @@ def main():
         return 2
     try:
         key = load_key(vk, args.audit)
-        statement, inputs, outputs = verify(key, data)
+        proved = verify(key, data)
     except Malformed as error:
         print(f"malformed: {error}", file=sys.stderr)
         return 4
@@ -108,16 +133,11 @@ def main():
     print("accepted")
     print(f"model      {key.model_digest.hex()}")
     print(f"key        {key.digest.hex()}")
-    print(f"statement  {statement.hex()}")
-    sides = (("input", key.graph.inputs, inputs), ("output", key.graph.outputs, outputs))
-    for side, ids, tensors in sides:
-        for i, values in zip(ids, tensors):
-            if values is None:
-                print(f"{side:10} {key.graph.tensors[i].name} is private, in range")
-            elif side == "output":
-                print(f"{side:10} {key.graph.tensors[i].name} = {values} (integers)")
-            else:
-                print(f"{side:10} {key.graph.tensors[i].name}: {len(values)} values shown")
+    print(f"statement  {proved.digest.hex()}")
+    for kind, i, said in proved.tensors:
+        name = key.graph.tensors[i].name
+        for what in describe(said, kind == OUTPUT):
+            print(f"{'output' if kind == OUTPUT else 'input':10} {name} {what}")
     hidden = (
         "nothing is hidden",
         "what is not shown is hidden, but the weights",
@@ -125,7 +145,7 @@ def main():
     )
     print(f"privacy    {hidden[key.privacy]}")
     name = key.parameters.name
-    print(f"security   {int(key.bits)} bits proven ({name}; weakest round: {key.weakest})")
+    print(f"security   {int(proved.bits)} bits proven ({name}; weakest round: {proved.weakest})")
     print(f"fixed      {'rebuilt from the graph' if args.audit else 'taken from the key'}")
     return 0
 

@@ -6,7 +6,7 @@
 //!
 //! | bus | message | sent by | received by |
 //! |---|---|---|---|
-//! | `RANGE` | `(bits, value)` | the range table, once per use | activation rows |
+//! | `RANGE` | `(bits, value)` | the range tables, once per use | activation and compare rows |
 //! | `ACTIVATION` | `(function, side, q, out)` | the activation tables | activation rows |
 //! | `PRODUCT` | `(layer, k, v_k)` | the weight table, one per weight row `k` | the row of input feature `k` |
 //! | `CLAIM` | `(kind, tensor, value)` | see [`ClaimKind`] | see [`ClaimKind`] |

@@ -138,7 +138,7 @@ fn count_lookups<'a>(layout: &'a Layout, evaluation: &Evaluation) -> Vec<Option<
         }
         for (counter, other) in counters.iter_mut().zip(&layout.tables) {
             if let Some(counter) = counter
-                && other.is_of_statement() == table.is_of_statement()
+                && other.is_outside_key() == table.is_outside_key()
             {
                 counter.count_all(&functions, &ranges);
             }

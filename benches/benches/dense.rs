@@ -3,9 +3,9 @@
 //! The 4 M-parameter model is too large to ship: set `PROVENN_MODELS` to a folder that holds
 //! `dense4m_mnist/{model.onnx,refs.npz}` to measure it as well.
 
-use air::statement::Policy;
+use air::statement::{Hash, Policy, Visibility};
 use criterion::{Criterion, criterion_group, criterion_main};
-use provenn_benches::{P, case};
+use provenn_benches::{Case, P, case};
 use verifier::{Privacy, Profile, ProofFile, verify};
 
 fn dense(criterion: &mut Criterion) {
@@ -25,7 +25,7 @@ fn dense(criterion: &mut Criterion) {
 
 /// One model, one profile, hiding nothing or everything but the output.
 fn measure(criterion: &mut Criterion, name: &str, profile: &Profile, privacy: Privacy) {
-    let Some(case) = case(name, profile, privacy) else {
+    let Some(case) = case(name, profile, privacy, 12) else {
         eprintln!("{name}: not found, skipped");
         return;
     };
@@ -33,26 +33,57 @@ fn measure(criterion: &mut Criterion, name: &str, profile: &Profile, privacy: Pr
         Privacy::None => (Policy::PUBLIC, "zk off"),
         _ => (Policy::default(), "zk on"),
     };
+    prove_and_verify(criterion, name, &case, &policy, zk);
+}
+
+/// What a digest of a hidden image costs: 784 elements of one byte.
+fn hashed(criterion: &mut Criterion) {
+    let Some(case) = case("mlp2_mnist", &Profile::LATENCY, Privacy::Data, 8) else {
+        return;
+    };
+    prove_and_verify(
+        criterion,
+        "mlp2_mnist-8bit",
+        &case,
+        &Policy::default(),
+        "private",
+    );
+    for hash in [Hash::Sha256, Hash::Poseidon2] {
+        let salts = Some(vec![[7; 32]]);
+        let policy = Policy::new(Visibility::Hashed { hash, salts }, Visibility::Public);
+        prove_and_verify(criterion, "mlp2_mnist-8bit", &case, &policy, hash.name());
+    }
+}
+
+fn prove_and_verify(
+    criterion: &mut Criterion,
+    name: &str,
+    case: &Case,
+    policy: &Policy,
+    label: &str,
+) {
     let prover = &case.prover;
     let key = prover.verifying_key();
     let evaluation = prover.evaluate(&case.input).expect("the model evaluates");
     let bytes = prover
-        .prove(&evaluation, &policy)
+        .prove(&evaluation, policy)
         .expect("the prover finishes")
         .to_bytes(key);
+    let profile = key.profile.name;
+    let statement = prover.statement(&evaluation, policy).expect("it is true");
+    let (layout, _) = key.proof_layout(&statement).expect("it has a layout");
     eprintln!(
-        "{name} ({}, {zk}): {} cells, {} proof bytes",
-        profile.name,
-        prover.committed_cells(),
+        "{name} ({profile}, {label}): {} cells, {} proof bytes",
+        layout.committed_cells(5),
         bytes.len()
     );
-    let mut group = criterion.benchmark_group(format!("{name}/{}/{zk}", profile.name));
+    let mut group = criterion.benchmark_group(format!("{name}/{profile}/{label}"));
     group.sample_size(10);
     group.bench_function("prove", |b| {
         b.iter(|| {
             let evaluation = prover.evaluate(&case.input).expect("the model evaluates");
             prover
-                .prove(&evaluation, &policy)
+                .prove(&evaluation, policy)
                 .expect("the prover finishes")
         });
     });
@@ -65,5 +96,5 @@ fn measure(criterion: &mut Criterion, name: &str, profile: &Profile, privacy: Pr
     group.finish();
 }
 
-criterion_group!(benches, dense);
+criterion_group!(benches, dense, hashed);
 criterion_main!(benches);

@@ -61,6 +61,9 @@ pub enum Command {
     Prove(ProveArgs),
     /// Check a proof
     Verify(VerifyArgs),
+    /// Replace a key with private weights by one with a fresh budget, and prove that both have the
+    /// same weights
+    Rekey(RekeyArgs),
     /// The digest of an input or output, as a proof states it
     Hash(HashArgs),
     /// Run the quantised (or the original) model, without a proof
@@ -250,13 +253,18 @@ pub struct ProveArgs {
 Examples:
   provenn verify --vk model.vk x.proof
   provenn verify --vk model.vk x.proof --input x.json --output y.json
-  provenn verify --vk model.vk x.proof --model model.onnx --calibrate samples.npz")]
+  provenn verify --vk model.vk x.proof --model model.onnx --calibrate samples.npz
+  provenn verify --vk old.vk --successor new.vk model.rekey")]
 pub struct VerifyArgs {
     /// The verifying key
     #[arg(long, value_name = "VK")]
     pub vk: PathBuf,
     /// The proof
     pub proof: PathBuf,
+    /// Check instead that this key replaces the one of --vk, with the same private weights; PROOF is
+    /// what `rekey` wrote
+    #[arg(long, value_name = "VK", conflicts_with_all = ["input", "output", "model"])]
+    pub successor: Option<PathBuf>,
     /// Require this input (as it was given to `prove`)
     #[arg(long, value_name = "DATA")]
     pub input: Option<PathBuf>,
@@ -273,6 +281,25 @@ pub struct VerifyArgs {
     /// With --model: how it was quantised
     #[command(flatten, next_help_heading = "Options for --model")]
     pub quantise: QuantiseOptions,
+}
+
+/// Arguments of `rekey`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "\
+Examples:
+  provenn rekey keys/model.pk -o keys2
+  provenn verify --vk keys/model.vk --successor keys2/model.vk keys2/model.rekey",
+    after_help = "\
+The old key is marked as replaced, on disk, before the proof is written: it proves nothing more,
+proofs it had left are void. Hand out the new model.vk together with model.rekey."
+)]
+pub struct RekeyArgs {
+    /// The proving key to replace
+    pub key: PathBuf,
+    /// Directory for the new `model.pk` and `model.vk`, and for `model.rekey`
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
 }
 
 /// Which side of a statement data belong to.

@@ -8,6 +8,7 @@ use prover::key::ProvingKeyError;
 use prover::{LedgerError, ProveError, SetupError};
 use serde_json::json;
 use verifier::codec::CodecError;
+use verifier::rekey::RekeyError;
 use verifier::{KeyError, VerifyError};
 
 use crate::report::printable;
@@ -192,6 +193,8 @@ impl From<ProveError> for Failure {
             }
             ProveError::Statement(_) => Self::new(Code::Usage, message),
             ProveError::Tables(_) => Self::new(Code::Limit, message),
+            ProveError::Replaced => Self::new(Code::Limit, message),
+            ProveError::PublicWeights => Self::new(Code::Usage, message),
             ProveError::BudgetSpent { .. } => spent(Self::new(Code::Limit, message)),
             _ => Self::new(Code::Bug, message),
         }
@@ -203,11 +206,22 @@ impl From<LedgerError> for Failure {
         let message = e.to_string();
         match e {
             LedgerError::Spent { .. } => spent(Self::new(Code::Limit, message)),
+            LedgerError::Replaced => Self::new(Code::Limit, message),
             LedgerError::Uncounted => Self::new(Code::Bug, message),
             LedgerError::AnotherKey => Self::new(Code::Malformed, message),
             _ => Self::new(Code::Usage, message)
                 .hint("with private weights, `prove` must be able to write to the key file"),
         }
+    }
+}
+
+impl From<RekeyError> for Failure {
+    fn from(e: RekeyError) -> Self {
+        let code = match &e {
+            RekeyError::Shape(_) => Code::Malformed,
+            _ => Code::Rejected,
+        };
+        Self::new(code, e.to_string())
     }
 }
 

@@ -46,6 +46,7 @@ fn run(cli: &Cli) -> Result<Report, Failure> {
         Command::Prove(args) => commands::prove::run(args),
         Command::Verify(args) => commands::verify::run(args),
         Command::Hash(args) => commands::hash::run(args),
+        Command::Rekey(args) => commands::rekey::run(args),
         Command::Run(args) => commands::run::run(args),
         Command::Accuracy(args) => commands::accuracy::run(args),
         Command::Check(args) => commands::check::run(args),

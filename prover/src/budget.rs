@@ -2,8 +2,8 @@
 //!
 //! Every proof shows a few evaluations of the columns that private weights are committed in. The
 //! mask of the commitment covers those of a number of proofs that setup fixes
-//! ([`Privacy::DataAndWeights`]); one proof more, and the evaluations begin to determine weights.
-//! So proofs are counted, twice:
+//! ([`Privacy::DataAndWeights`]) and of two rekey proofs; beyond that the evaluations begin to
+//! determine weights. So proofs are counted, twice:
 //!
 //! - *in memory*: [`Prover::prove`] refuses when the count it was loaded with and its own proofs
 //!   together reach the budget. This is for a program that sets up, proves and forgets the key.
@@ -26,8 +26,9 @@
 //!   … │ 1 │ seed, 32 bytes │ number of marks, 8 bytes │ marks, one byte each
 //! ```
 //!
-//! A mark is 1 for a unit that is spent, 0 for one that is left; ones come first. Spending sets the
-//! first 0: a single byte is written in place, so no crash can leave a count between two. An
+//! The first mark is 1 once the key is replaced by another ([`Ledger::replace`]): then it is good for
+//! nothing more. Each of the others is 1 for a unit that is spent, 0 for one that is left; ones come
+//! first. Spending sets the first 0: a single byte is written in place, so no crash can leave a count between two. An
 //! exclusive lock on the file (advisory on Unix: everyone must use the ledger) keeps two processes
 //! from spending the same unit. The seed says that the file still holds the key that made the proof.
 //!
@@ -39,7 +40,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use verifier::{Privacy, Protocol};
 
@@ -53,11 +54,16 @@ pub struct Budget {
     pub proofs: u32,
     /// Those made.
     pub spent: u32,
+    /// Whether the key was replaced by another, which makes those left void.
+    pub replaced: bool,
 }
 
 impl Budget {
     /// Those left.
     pub const fn left(self) -> u32 {
+        if self.replaced {
+            return 0;
+        }
         self.proofs.saturating_sub(self.spent)
     }
 }
@@ -69,13 +75,14 @@ impl<P: Protocol> Prover<P> {
         Some(Budget {
             proofs: proofs(self.prepared.key.privacy)?,
             spent: self.spent.load(Ordering::Relaxed),
+            replaced: self.replaced,
         })
     }
 
     /// Counts a proof about to be made. False if there is none left.
     pub(crate) fn count_proof(&self) -> bool {
         proofs(self.prepared.key.privacy).is_none_or(|proofs| {
-            let next = |spent| (spent < proofs).then_some(spent + 1);
+            let next = |spent| (spent < proofs && !self.replaced).then_some(spent + 1);
             let counted = (self.spent).fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
             counted.is_ok()
         })
@@ -90,17 +97,26 @@ pub(crate) const fn proofs(privacy: Privacy) -> Option<u32> {
     }
 }
 
-/// The marks of a key.
-pub(crate) fn marks(privacy: Privacy, spent: &AtomicU32) -> Vec<u8> {
-    let (all, spent) = (proofs(privacy).unwrap_or(0), spent.load(Ordering::Relaxed));
-    (0..all).map(|unit| u8::from(unit < spent)).collect()
+/// The marks of a key: whether it was replaced, then its units.
+pub(crate) fn marks(budget: Option<Budget>) -> Vec<u8> {
+    budget.map_or(Vec::new(), |budget| {
+        let units = (0..budget.proofs).map(|unit| unit < budget.spent);
+        let marks = core::iter::once(budget.replaced).chain(units);
+        marks.map(u8::from).collect()
+    })
 }
 
-/// The number of units spent, if the marks are well-formed: ones, then zeros.
-pub(crate) fn count_marks(marks: &[u8]) -> Option<u32> {
-    let spent = marks.iter().take_while(|&&m| m == 1).count();
-    let rest_is_zero = marks[spent..].iter().all(|&m| m == 0);
-    u32::try_from(spent).ok().filter(|_| rest_is_zero)
+/// The budget that marks say, if they are well-formed.
+pub(crate) fn read_marks(marks: &[u8], proofs: u32) -> Option<Budget> {
+    let (&replaced, units) = marks.split_first()?;
+    let spent = units.iter().take_while(|&&m| m == 1).count();
+    let rest_is_zero = units[spent..].iter().all(|&m| m == 0);
+    let sound = replaced <= 1 && rest_is_zero && units.len() == proofs as usize;
+    sound.then_some(Budget {
+        proofs,
+        spent: spent as u32,
+        replaced: replaced == 1,
+    })
 }
 
 /// Why a unit could not be spent. No proof made with the key may then leave the process.
@@ -116,6 +132,9 @@ pub enum LedgerError {
         /// How many that is.
         proofs: u32,
     },
+    /// The key was replaced by another.
+    #[error("this key was replaced by another")]
+    Replaced,
     /// The file does not hold the prover's key, or its marks are damaged.
     #[error("the file does not hold the key the proof was made with, or its count is damaged")]
     AnotherKey,
@@ -146,17 +165,51 @@ impl Ledger {
     fn new(file: File, seed: Seed, proofs: u32) -> Self {
         let mut head = vec![1];
         head.extend(seed);
-        head.extend(u64::from(proofs).to_le_bytes());
+        head.extend((u64::from(proofs) + 1).to_le_bytes());
         Self { file, head, proofs }
     }
 
     /// Spends a unit: when this returns, it is on disk. Show the proof to nobody before.
     pub fn spend(&mut self) -> Result<Budget, LedgerError> {
+        self.locked(|ledger, budget| {
+            let proofs = budget.proofs;
+            if budget.spent >= proofs {
+                return Err(LedgerError::Spent { proofs });
+            }
+            ledger.mark(i64::from(proofs - budget.spent))?;
+            Ok(Budget {
+                spent: budget.spent + 1,
+                ..budget
+            })
+        })
+    }
+
+    /// Writes down that the key is replaced: when this returns, it is on disk, and neither a proof nor
+    /// another rekey proof can be made with the file. Show the rekey proof to nobody before.
+    pub fn replace(&mut self) -> Result<(), LedgerError> {
+        self.locked(|ledger, budget| Ok(ledger.mark(i64::from(budget.proofs) + 1)?))
+    }
+
+    /// Does something with the budget that is left while no other process can.
+    fn locked<T>(
+        &mut self,
+        f: impl FnOnce(&mut Self, Budget) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         self.lock()?;
-        let spent = self.spend_locked();
+        let done = self.read().and_then(|budget| match budget.replaced {
+            true => Err(LedgerError::Replaced),
+            false => f(self, budget),
+        });
         // If this fails, closing the file gives the lock up.
         let _ = self.file.unlock();
-        spent
+        done
+    }
+
+    /// Sets the mark that lies `from_end` bytes before the end of the file, and flushes it to disk.
+    fn mark(&mut self, from_end: i64) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::End(-from_end))?;
+        self.file.write_all(&[1])?;
+        self.file.sync_all()
     }
 
     fn lock(&self) -> std::io::Result<()> {
@@ -168,32 +221,16 @@ impl Ledger {
         }
     }
 
-    fn spend_locked(&mut self) -> Result<Budget, LedgerError> {
-        let (proofs, spent) = (self.proofs, self.read()?);
-        if spent >= proofs {
-            return Err(LedgerError::Spent { proofs });
-        }
-        let from_end = i64::from(proofs - spent);
-        self.file.seek(SeekFrom::End(-from_end))?;
-        self.file.write_all(&[1])?;
-        self.file.sync_all()?;
-        Ok(Budget {
-            proofs,
-            spent: spent + 1,
-        })
-    }
-
-    /// Reads the end of the file: the number of units spent.
-    fn read(&mut self) -> Result<u32, LedgerError> {
-        let len = (self.head.len() + self.proofs as usize) as u64;
+    /// Reads the end of the file.
+    fn read(&mut self) -> Result<Budget, LedgerError> {
+        let len = (self.head.len() + 1 + self.proofs as usize) as u64;
         let start = self.file.metadata()?.len().checked_sub(len);
         let start = start.ok_or(LedgerError::AnotherKey)?;
         self.file.seek(SeekFrom::Start(start))?;
         let mut end = Vec::new();
         (&self.file).take(len).read_to_end(&mut end)?;
         end.strip_prefix(self.head.as_slice())
-            .filter(|marks| marks.len() == self.proofs as usize)
-            .and_then(count_marks)
+            .and_then(|marks| read_marks(marks, self.proofs))
             .ok_or(LedgerError::AnotherKey)
     }
 }
@@ -207,7 +244,7 @@ mod tests {
         let path = tempfile::NamedTempFile::new().expect("a temporary file");
         let seed = [7; 32];
         let mut writable = Ledger::new(path.reopen().expect("it opens"), seed, 2);
-        let bytes = [writable.head.as_slice(), &[0, 0]].concat();
+        let bytes = [writable.head.as_slice(), &[0, 0, 0]].concat();
         std::fs::write(&path, &bytes).expect("written");
         let mut readable = Ledger::new(File::open(&path).expect("it opens"), seed, 2);
         let error = readable.spend();

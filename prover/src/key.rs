@@ -34,26 +34,23 @@ pub struct ProvingKey<P: Protocol> {
     pub verifying_key: VerifyingKey<P>,
     /// The seed of the mask of private weights: whoever knows it and a few proofs knows the weights.
     pub seed: Option<Seed>,
-    /// With private weights, a byte for each proof the key is good for: 1 for those made, then 0 for
-    /// those left. Last in the file, where [`crate::Ledger`] finds them.
+    /// With private weights, a byte that is 1 if the key was replaced, and one for each proof it is good
+    /// for: 1 for those made, then 0 for those left. Last in the file, where [`crate::Ledger`] finds them.
     pub marks: Vec<u8>,
 }
 
 impl<P: Protocol> ProvingKey<P> {
     /// How many proofs the key is good for and how many were made; `None` with public weights.
     pub fn budget(&self) -> Option<Budget> {
-        Some(Budget {
-            proofs: budget::proofs(self.verifying_key.privacy)?,
-            spent: budget::count_marks(&self.marks)?,
-        })
+        budget::read_marks(&self.marks, budget::proofs(self.verifying_key.privacy)?)
     }
 
     /// Private weights have a seed and a mark for every proof; public ones have neither.
     fn counts_are_sound(&self) -> bool {
-        let proofs = budget::proofs(self.verifying_key.privacy);
-        self.seed.is_some() == proofs.is_some()
-            && self.marks.len() == proofs.unwrap_or(0) as usize
-            && budget::count_marks(&self.marks).is_some()
+        match budget::proofs(self.verifying_key.privacy) {
+            Some(_) => self.seed.is_some() && self.budget().is_some(),
+            None => self.seed.is_none() && self.marks.is_empty(),
+        }
     }
 }
 
@@ -103,7 +100,7 @@ impl<P: Protocol> Prover<P> {
             model: self.model.clone(),
             verifying_key: self.prepared.key.clone(),
             seed: self.seed,
-            marks: budget::marks(self.prepared.key.privacy, &self.spent),
+            marks: budget::marks(self.budget()),
         };
         codec::encode(Kind::ProvingKey, self.prepared.profile.id, &key)
     }
@@ -117,10 +114,13 @@ impl<P: Protocol> Prover<P> {
             .find(|p| p.id == id)
             .ok_or(SetupError::Key(KeyError::Profile(id)))?;
         let privacy = key.verifying_key.privacy;
-        let spent = key.budget().map_or(0, |b| b.spent);
-        let prover = Self::with_seed(key.model, &profile, privacy, key.seed)?;
+        let budget = key.budget();
+        let mut prover = Self::with_seed(key.model, &profile, privacy, key.seed)?;
         if prover.prepared.key == key.verifying_key {
-            prover.spent.store(spent, Ordering::Relaxed);
+            if let Some(budget) = budget {
+                prover.spent.store(budget.spent, Ordering::Relaxed);
+                prover.replaced = budget.replaced;
+            }
             Ok(prover)
         } else {
             Err(ProvingKeyError::Mismatch)

@@ -10,7 +10,7 @@ use air::statement::{Policy, Statement, StatementError};
 use air::witness::{generate_main, generate_projection};
 use p3_commit::{OpenedValues, OpeningRequest, Pcs, UnivariateStarkPcs};
 use p3_dft::TwoAdicSubgroupDft;
-use p3_field::{BasedVectorSpace, Field, TwoAdicField};
+use p3_field::{BasedVectorSpace, Field, PrimeField32, TwoAdicField};
 use p3_matrix::Matrix;
 use p3_matrix::bitrev::BitReversibleMatrix;
 use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixCow};
@@ -49,6 +49,9 @@ pub enum ProveError {
     /// There is no randomness for masks.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// The key was replaced by another, which proves in its place.
+    #[error("this key was replaced by another")]
+    Replaced,
     /// There is no mask to renew: the key's weights are public.
     #[error("the weights of this key are public: it needs no successor")]
     PublicWeights,
@@ -81,11 +84,29 @@ impl<P: Protocol> Prover<P> {
         if policy.hides() && !self.prepared.layout.is_hiding() {
             return Err(ProveError::NotHiding);
         }
+        if self.replaced {
+            return Err(ProveError::Replaced);
+        }
+        // Nothing is counted for a statement that cannot be proved.
+        let statement = self.statement(evaluation, policy)?;
+        self.prepared.proof_layout(&statement)?;
         if !self.count_proof() {
             let proofs = self.budget().map_or(0, |b| b.proofs);
             return Err(ProveError::BudgetSpent { proofs });
         }
         self.prove_as(evaluation, policy, &mut Honest)
+    }
+
+    /// The statement [`Self::prove`] would prove, if it can be made at all.
+    pub fn statement(
+        &self,
+        evaluation: &Evaluation,
+        policy: &Policy,
+    ) -> Result<Statement, StatementError> {
+        let graph = &self.model.graph;
+        let statement = Statement::of::<P::Val>(graph, evaluation, policy)?;
+        statement.check(graph, u64::from(P::Val::ORDER_U32))?;
+        Ok(statement)
     }
 
     /// Proves as an adversary would: the traces pass through its hands, nothing checks or counts
@@ -98,7 +119,7 @@ impl<P: Protocol> Prover<P> {
     ) -> Result<ProofFile<P>, ProveError> {
         let _span = info_span!("prove").entered();
         let graph = &self.model.graph;
-        let mut statement = Statement::of::<P::Val>(graph, evaluation, policy)?;
+        let mut statement = self.statement(evaluation, policy)?;
         adversary.statement(&mut statement);
         let (layout, _) = self.prepared.proof_layout(&statement)?;
         let mut masks = match layout.is_hiding() {
@@ -147,7 +168,7 @@ impl<'a, P: Protocol> Run<'a, P> {
         key_fixed: &'a [RowMajorMatrix<P::Val>],
         weight: &'a [Option<RowMajorMatrix<P::Val>>],
     ) -> Self {
-        let added = layout.tables.iter().filter(|t| t.is_of_statement());
+        let added = layout.tables.iter().filter(|t| t.is_outside_key());
         let fixed: Vec<_> = added.map(Table::generate_fixed).collect();
         Self {
             prover,
@@ -324,7 +345,7 @@ impl<'a, P: Protocol> Run<'a, P> {
             let log_size = table.log_height + quotient::EXTENSION.ilog2() as usize;
             let view = |data, index| P::evaluations(&prover.pcs, data, index, log_size);
             let columns = Columns {
-                fixed: match table.is_of_statement() {
+                fixed: match table.is_outside_key() {
                     true => self.extend_fixed(i, log_size),
                     false => view(fixed, i),
                 },

@@ -62,13 +62,16 @@ impl<P: Protocol> Prover<P> {
     /// }
     /// ```
     ///
-    /// That holds in memory. A key that is kept in a file must be marked there as replaced, durably
-    /// and before the proof is shown to anyone, or removed: loaded again, it would take part in a
-    /// second rekey. A key may be replaced before all its proofs are made; those left are void.
+    /// That holds in memory. A key that is kept in a file must be marked there as replaced before the
+    /// proof is shown to anyone ([`Ledger::replace`](crate::Ledger::replace)): loaded again, it would
+    /// take part in a second rekey. A key may be replaced before all its proofs are made; those left are void.
     pub fn rekey(self) -> Result<(Self, RekeyProof<P>), ProveError> {
         let key = &self.prepared.key;
         if !matches!(key.privacy, Privacy::DataAndWeights { .. }) {
             return Err(ProveError::PublicWeights);
+        }
+        if self.replaced {
+            return Err(ProveError::Replaced);
         }
         let new = Self::new(self.model.clone(), &self.prepared.profile, key.privacy)?;
         let proof = self.rekey_as(&new, &mut Honest)?;

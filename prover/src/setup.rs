@@ -32,6 +32,8 @@ pub struct Prover<P: Protocol> {
     pub(crate) seed: Option<Seed>,
     /// Proofs made with private weights, those before loading included.
     pub(crate) spent: AtomicU32,
+    /// Whether the key was replaced by another.
+    pub(crate) replaced: bool,
 }
 
 impl<P: Protocol> core::fmt::Debug for Prover<P> {
@@ -128,6 +130,7 @@ impl<P: Protocol> Prover<P> {
             weight_data,
             seed,
             spent: AtomicU32::new(0),
+            replaced: false,
         })
     }
 

@@ -172,7 +172,11 @@ pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
             _ => MAX_LOG_HEIGHT,
         },
     };
-    let said: usize = graph.tensors.iter().map(|t| 8 * t.len() + 128).sum();
+    let said: usize = graph
+        .tensors
+        .iter()
+        .map(|t| 12 * t.len() + 8 * t.positions as usize + 128)
+        .sum();
     opening.max_bytes(profile) + said + (1 << 16)
 }
 

@@ -89,7 +89,7 @@ impl Shape {
         let largest = graph.tensors.iter().map(degree).max().unwrap_or(0);
         // Every tensor takes part in one identity per side it is claimed on, and a statement's table
         // receives a tensor's claim too.
-        let of_statement = layout.tables.iter().filter(|t| t.is_of_statement());
+        let of_statement = layout.tables.iter().filter(|t| t.is_outside_key());
         shape.projection_degree += largest * of_statement.count();
         shape.projection_degree += graph.tensors.iter().map(|t| 2 * degree(t)).sum::<usize>();
         shape

@@ -239,7 +239,7 @@ fn check_constraints<P: Protocol>(
         let terms = coefficients.iter().zip(&opened.weight);
         terms.map(|(&c, &w)| c * w).sum()
     });
-    let fixed = match table.is_of_statement() {
+    let fixed = match table.is_outside_key() {
         true => &fixed_at::<P>(table, zeta).ok_or(VerifyError::Domain)?,
         false => &opened.fixed,
     };

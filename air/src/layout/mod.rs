@@ -27,14 +27,14 @@
 //! Free choices (lanes, limb widths) are made by the cost model of [`cost`].
 
 pub mod cost;
+mod error;
+mod table;
 
 use alloc::vec::Vec;
-use core::ops::Sub;
 
-use p3_field::Field;
-use p3_matrix::dense::RowMajorMatrix;
-
-use crate::builder::{PowerCounts, engine};
+pub use self::error::LayoutError;
+pub use self::table::{Committed, Table};
+use crate::builder::PowerCounts;
 use crate::chips::activation::ActivationAir;
 use crate::chips::attest::{self, AttestSumsAir, AttestWeightsAir, LayerBound};
 use crate::chips::compare::{CompareAir, Rule};
@@ -43,9 +43,9 @@ use crate::chips::lookup::{LookupAir, LookupContent};
 use crate::chips::poseidon2::Poseidon2Air;
 use crate::chips::sha256::Sha256Air;
 use crate::chips::weights::{WeightBlock, WeightsAir};
-use crate::chips::{Air, Chip, MAX_DEGREE, Widths};
+use crate::chips::{Air, Chip};
 use crate::graph::{Activation, Function, Graph};
-use crate::hiding::{Hiding, LEAF_COLUMNS, MaskBands};
+use crate::hiding::Hiding;
 use crate::statement::{Disclosed, Hash, Statement};
 
 /// Smallest height of a table, as a logarithm. Shorter tables would save nothing measurable and
@@ -56,222 +56,17 @@ pub const MAX_LOG_HEIGHT: usize = 22;
 /// Most entries of all activation tables together, as a logarithm, and of all range tables: a few
 /// bytes of a key name a large table, and whoever audits the key has to build it.
 pub const MAX_LOG_ENTRIES: usize = 20;
+/// Most fixed cells of all tables of a statement together, as a logarithm: a few bytes of a
+/// statement ask the verifier for them, and it has them in memory.
+pub const MAX_LOG_STATEMENT_CELLS: usize = 26;
 /// Most positions (batch items) one graph may have; they lie side by side in a row.
 pub const MAX_POSITIONS: u32 = 64;
-
-/// Columns of a table as they are committed, where masks need more of them than the chip has. What
-/// is added stands behind the chip's own columns, and no constraint reads it but the terminal's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// Fixed columns; none of a statement's table.
-    pub fixed: usize,
-    /// Main columns.
-    pub main: usize,
-    /// Projection columns, each an extension element.
-    pub projection: usize,
-    /// LogUp columns, each an extension element.
-    pub lookup: usize,
-    /// Chunks of the quotient, each an extension element.
-    pub quotient: usize,
-}
-
-/// One table: a chip and its height.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
-    /// The constraints.
-    pub chip: Chip,
-    /// The chip's columns.
-    pub widths: Widths,
-    /// The columns committed to.
-    pub committed: Committed,
-    /// Logarithm of the number of rows.
-    pub log_height: usize,
-    /// Mask rows, if the table hides anything.
-    pub bands: Option<MaskBands>,
-    /// Coefficients of the quotient's masks; 0 without masks.
-    pub quotient_mask: usize,
-}
-
-/// Quotient chunks of a table without masks: constraints have degree at most [`MAX_DEGREE`].
-const QUOTIENT_CHUNKS: usize = MAX_DEGREE - 1;
-
-impl Table {
-    /// A chip's table, with mask rows if it is to hide anything.
-    pub fn new(chip: Chip, hiding: Option<&Hiding>) -> Self {
-        let widths = chip.widths();
-        let bands = hiding.map(|h| h.bands(&chip));
-        let rows = chip.rows() + bands.unwrap_or_default().rows();
-        let own = Committed {
-            fixed: widths.fixed,
-            main: widths.main,
-            projection: widths.projection,
-            lookup: widths.lookup(),
-            quotient: QUOTIENT_CHUNKS,
-        };
-        let committed = hiding.map_or(own, |h| Committed {
-            fixed: own.fixed,
-            main: if own.main > 0 {
-                own.main.max(LEAF_COLUMNS)
-            } else {
-                0
-            },
-            // The cell that blinds the terminal needs a projection column.
-            projection: own.projection.max(h.leaf_extensions()),
-            lookup: own.lookup.max(h.leaf_extensions()),
-            // Chunks shorter by their masks: a third one takes the rest.
-            quotient: QUOTIENT_CHUNKS + 1,
-        });
-        Self {
-            chip,
-            widths,
-            committed,
-            log_height: log2_ceil(rows).max(MIN_LOG_HEIGHT),
-            bands,
-            quotient_mask: hiding.map_or(0, Hiding::quotient_mask),
-        }
-    }
-
-    /// A table that is there because of what a statement says, or of an attestation.
-    pub fn of_statement(chip: Chip, hiding: Option<&Hiding>) -> Self {
-        let mut table = Self::new(chip, hiding);
-        table.committed.fixed = 0;
-        table
-    }
-
-    /// Whether it is there because of what a statement says, or of an attestation. Then nobody has committed to its fixed
-    /// columns, and the verifier evaluates them itself.
-    pub const fn is_of_statement(&self) -> bool {
-        self.committed.fixed == 0
-    }
-
-    /// The chip's name.
-    pub fn chip_name(&self) -> &'static str {
-        self.chip.name()
-    }
-
-    /// Number of live rows.
-    pub fn live_rows(&self) -> usize {
-        self.chip.rows()
-    }
-
-    /// Number of rows.
-    pub const fn height(&self) -> usize {
-        1 << self.log_height
-    }
-
-    /// The quotient is `Σ_i X^(i·stride)·Q_i` with every `Q_i` of degree below the height.
-    pub const fn quotient_stride(&self) -> usize {
-        self.height() - self.quotient_mask
-    }
-
-    /// The terminal as the last row's constraint sees it. On a table with masks the running sum ends
-    /// at the terminal minus the first projection cell of the first mask row: a random number,
-    /// committed before α is drawn. The prover chooses these numbers to add up to 0 over all tables;
-    /// if they do not, no α but a few makes the buses balance.
-    pub fn blinded<X: Copy + Sub<Output = X>>(&self, terminal: X, projection_next: &[X]) -> X {
-        match self.bands {
-            Some(_) => terminal - projection_next[0],
-            None => terminal,
-        }
-    }
-
-    /// Base cells a proof commits to for this table, with extension degree `degree`: main,
-    /// projection and LogUp columns. The quotient is not counted.
-    pub const fn committed_cells(&self, degree: usize) -> usize {
-        let extension = self.committed.projection + self.committed.lookup;
-        (self.committed.main + extension * degree) * self.height()
-    }
-
-    /// The fixed trace: the engine's columns and the chip's.
-    pub fn generate_fixed<F: Field>(&self) -> RowMajorMatrix<F> {
-        let mut fixed = self.generate_live_fixed();
-        fixed.values.resize(self.height() * fixed.width, F::ZERO);
-        fixed
-    }
-
-    /// The live rows of the fixed trace; all others are 0.
-    pub fn generate_live_fixed<F: Field>(&self) -> RowMajorMatrix<F> {
-        let (live, width) = (self.chip.rows(), self.widths.fixed);
-        let mut values = F::zero_vec(live * width);
-        let chip_rows = self.chip.fixed_rows::<F>();
-        let chip_width = width - engine::WIDTH;
-        for (r, row) in values.chunks_exact_mut(width).enumerate() {
-            row[engine::LIVE] = F::ONE;
-            row[engine::FIRST] = F::from_bool(r == 0);
-            row[engine::STEP] = F::from_bool(r + 1 < live);
-            row[engine::LAST] = F::from_bool(r + 1 == live);
-            row[engine::WIDTH..].copy_from_slice(&chip_rows[r * chip_width..(r + 1) * chip_width]);
-        }
-        RowMajorMatrix::new(values, width)
-    }
-}
 
 /// All tables of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The tables, in the order in which they are committed.
     pub tables: Vec<Table>,
-}
-
-/// Why a graph has no layout.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LayoutError {
-    /// A table would be taller than this implementation goes.
-    #[error("the {chip} table needs 2^{log_height} rows, more than 2^{MAX_LOG_HEIGHT}")]
-    TooTall {
-        /// The chip.
-        chip: &'static str,
-        /// Rows it would need, as a logarithm.
-        log_height: usize,
-    },
-    /// A tensor has more positions than fit a row.
-    #[error("tensor {tensor} has {positions} batch items, more than {MAX_POSITIONS}")]
-    TooWide {
-        /// Index of the tensor.
-        tensor: usize,
-        /// Its positions.
-        positions: u32,
-    },
-    /// All activation tables, or all range tables, have more entries than this implementation goes.
-    #[error("the {chip} table has {entries} entries, more than 2^{MAX_LOG_ENTRIES}")]
-    TooManyEntries {
-        /// The chip.
-        chip: &'static str,
-        /// Entries it would have.
-        entries: usize,
-    },
-    /// A table would have no live row, hence nothing that pins its terminal.
-    #[error("the {chip} table has no rows")]
-    Empty {
-        /// The chip.
-        chip: &'static str,
-    },
-    /// A tensor has no digest of the kind that is asked for.
-    #[error("tensor {tensor}: {error}")]
-    Digest {
-        /// Index of the tensor.
-        tensor: usize,
-        /// Why not.
-        error: HashError,
-    },
-    /// The weights of a layer cannot be attested.
-    #[error("layer {layer}: its input is never 0, or no weights would keep its bound")]
-    NoBound {
-        /// Index of the layer.
-        layer: usize,
-    },
-    /// The mask of private weights is too short for an attestation.
-    #[error("the mask of a key for a single proof has no room for an attestation")]
-    NoRoom,
-    /// The messages of a proof could add up to the field's order.
-    #[error("{messages} messages do not fit a field of order {modulus}")]
-    TooManyMessages {
-        /// Messages × height, summed over all tables.
-        messages: u64,
-        /// Order of the field.
-        modulus: u64,
-    },
 }
 
 impl Layout {
@@ -345,11 +140,16 @@ impl Layout {
                 if let Chip::Compare(air) = &chip {
                     widths.extend(air.limb_bits());
                 }
-                layout.tables.push(Table::of_statement(chip, Some(hiding)));
+                layout.tables.push(Table::outside_key(chip, Some(hiding)));
             }
         }
         if !widths.is_empty() {
             layout.tables.push(range_table(widths, Some(hiding)));
+        }
+        let of_statement = layout.tables.iter().filter(|t| t.is_outside_key());
+        let cells = of_statement.map(|t| t.live_rows() * t.widths.fixed).sum();
+        if cells > 1 << MAX_LOG_STATEMENT_CELLS {
+            return Err(LayoutError::StatementTooLarge { cells });
         }
         layout.check(modulus)?;
         Ok(layout)
@@ -384,7 +184,7 @@ impl Layout {
             };
             let weights = air.clone();
             let chip = Chip::AttestWeights(AttestWeightsAir { weights });
-            let mut attested = Table::of_statement(chip, hiding);
+            let mut attested = Table::outside_key(chip, hiding);
             if attested.log_height > table.log_height {
                 return Err(LayoutError::NoRoom);
             }
@@ -392,7 +192,7 @@ impl Layout {
             tables.push(attested);
         }
         let sums = Chip::AttestSums(AttestSumsAir { layers });
-        tables.push(Table::of_statement(sums, hiding));
+        tables.push(Table::outside_key(sums, hiding));
         tables.push(range_table(widths, hiding));
         let layout = Self { tables };
         layout.check(modulus)?;
@@ -511,7 +311,7 @@ impl Layout {
 fn range_table(widths: Vec<u8>, hiding: Option<&Hiding>) -> Table {
     let content = LookupContent::Range(distinct(widths.into_iter()));
     let lanes = cost::choose_table_lanes(content.len(), content.arity(), hiding);
-    Table::of_statement(Chip::Lookup(LookupAir { lanes, content }), hiding)
+    Table::outside_key(Chip::Lookup(LookupAir { lanes, content }), hiding)
 }
 
 /// The chips for what is said of one tensor.

@@ -6,6 +6,7 @@ pub mod hash;
 pub mod inspect;
 pub mod operators;
 pub mod prove;
+pub mod rekey;
 pub mod run;
 pub mod setup;
 pub mod shell;
@@ -35,7 +36,7 @@ pub type P = BabyBearKeccak<5>;
 pub const DEGREE: usize = 5;
 
 /// Largest file a command reads.
-const MAX_FILE: u64 = 1 << 32;
+pub const MAX_FILE: u64 = 1 << 32;
 /// Models whose weight and fixed cells are fewer than this are set up for latency by default.
 const SMALL_MODEL_CELLS: usize = 1 << 22;
 
@@ -154,22 +155,31 @@ pub fn set_up(
         None => choose_profile(&layout(&Profile::LATENCY)?),
     };
     let layout = layout(&profile)?;
-    let needed = prover::memory_estimate(&layout, &profile);
-    let limit = options.max_memory.or_else(total_memory).unwrap_or(u64::MAX);
-    if needed > limit {
-        let message = format!(
-            "proving needs about {} bytes of memory, the limit is {limit}",
-            needed
-        );
-        let failure = Failure::new(Code::Limit, message)
+    check_memory(&layout, &profile, options).map_err(|failure| {
+        let failure = failure
             .in_file(path)
             .hint("--profile throughput halves the memory; --max-memory raises the limit");
-        return Err(match privacy {
+        match privacy {
             Privacy::DataAndWeights { .. } => failure.hint("fewer --proofs need smaller tables"),
             Privacy::None | Privacy::Data => failure,
-        });
-    }
+        }
+    })?;
     Prover::new(model, &profile, privacy).map_err(|e| Failure::from(e).in_file(path))
+}
+
+/// Refuses to prove with tables that take more memory than is allowed.
+pub fn check_memory(
+    layout: &Layout,
+    profile: &Profile,
+    options: &ModelOptions,
+) -> Result<(), Failure> {
+    let needed = prover::memory_estimate(layout, profile);
+    let limit = options.max_memory.or_else(total_memory).unwrap_or(u64::MAX);
+    if needed > limit {
+        let message = format!("proving needs about {needed} bytes of memory, the limit is {limit}");
+        return Err(Failure::new(Code::Limit, message));
+    }
+    Ok(())
 }
 
 fn choose_profile(layout: &Layout) -> Profile {

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use air::graph::Graph;
-use air::statement::{Policy, Salt, Statement, Visibility};
+use air::statement::{Policy, Salt, Visibility};
 use prover::{Budget, Ledger, Prover};
 use tracing::info_span;
 use verifier::codec::{self, CodecError};
 use verifier::{ProofFile, verify_file};
 
 use super::{
-    DEGREE, P, budget, eval_bug, hash, load_prover, millis, peak_rss, read_input, tensors_json,
+    DEGREE, P, budget, check_memory, eval_bug, hash, load_prover, millis, peak_rss, read_input,
+    tensors_json,
 };
 use crate::args::{ProveArgs, Reveal, Side, Visible};
 use crate::error::{Code, Failure};
@@ -30,12 +31,21 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
 
     let start = Instant::now();
     let evaluation = prover.evaluate(&inputs).map_err(|e| eval_bug(&e))?;
+    let key = prover.verifying_key();
+    let (layout, security) = prover
+        .statement(&evaluation, policy)
+        .map_err(prover::ProveError::from)
+        .and_then(|statement| Ok(key.proof_layout(&statement)?))
+        .map_err(|e| Failure::from(e).in_file(&args.model))?;
+    check_memory(&layout, &key.profile, &args.options).map_err(|e| {
+        e.in_file(&args.model)
+            .hint("digests and bounds of large tensors take large tables")
+    })?;
     let file = prover
         .prove(&evaluation, policy)
         .map_err(|e| Failure::from(e).in_file(&args.model))?;
     let prove_ms = millis(start);
 
-    let key = prover.verifying_key();
     let bytes = file.to_bytes(key);
     let start = Instant::now();
     // What is verified is what is written: the bytes, read back.
@@ -75,7 +85,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     }
     report.item("model", hex(&verified.model));
     report.item("statement", hex(&verified.statement));
-    report.item("security", key.security.summary());
+    report.item("security", security.summary());
     disclosure::of_proof(&mut report, &file.statement, key.key.privacy);
     disclosure::hidden_facts(&mut report, graph, &file.statement);
     if let Some((path, _)) = &wanted.fresh_salts {
@@ -112,7 +122,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     report.json("prove_ms", prove_ms);
     report.json("verify_ms", verify_ms);
     report.json("proof_bytes", bytes.len());
-    report.json("committed_cells", committed_cells(&prover, &file.statement));
+    report.json("committed_cells", layout.committed_cells(DEGREE));
     report.json("peak_rss_bytes", peak_rss());
     Ok(report)
 }
@@ -241,10 +251,4 @@ impl Wanted {
             None => Ok(()),
         }
     }
-}
-
-/// Base cells of this proof, tables of its statement included.
-fn committed_cells(prover: &Prover<P>, statement: &Statement) -> Option<usize> {
-    let (layout, _) = prover.verifying_key().proof_layout(statement).ok()?;
-    Some(layout.committed_cells(DEGREE))
 }

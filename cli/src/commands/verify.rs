@@ -11,7 +11,7 @@ use verifier::key::MAX_KEY_BYTES;
 use verifier::proof::max_proof_bytes;
 use verifier::{Prepared, Privacy, ProofFile, VerifyingKey, verify_file};
 
-use super::{P, hash, millis, quantise, tensors_json};
+use super::{P, hash, millis, quantise, rekey, tensors_json};
 use crate::args::{Side, VerifyArgs};
 use crate::error::{Code, Failure};
 use crate::report::{Report, hex, preview};
@@ -20,6 +20,9 @@ use crate::{disclosure, files};
 
 pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     let key = read_key(&args.vk)?;
+    if let Some(successor) = &args.successor {
+        return rekey::verify(&key, successor, &args.proof);
+    }
     require_model(args, &key)?;
     let bytes = files::read(&args.proof, max_proof_bytes(&key) as u64)?;
     let start = Instant::now();
@@ -79,7 +82,10 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
         report.item("output", format!("{name}{before} = {}", preview(values)));
     }
     report.item("statement", hex(&verified.statement));
-    report.item("security", key.security.summary());
+    let (_, security) = key
+        .proof_layout(&file.statement)
+        .map_err(|e| Failure::from(e).in_file(&args.proof))?;
+    report.item("security", security.summary());
     disclosure::of_proof(&mut report, &file.statement, key.key.privacy);
     disclosure::hidden_facts(&mut report, graph, &file.statement);
     report.item("time", format!("{verify_ms:.1} ms"));

@@ -53,7 +53,8 @@ fn a_prover_makes_as_many_proofs_as_its_key_is_good_for() {
         budget(&prover),
         Budget {
             proofs: 2,
-            spent: 0
+            spent: 0,
+            replaced: false
         }
     );
     prove(&prover).expect("the first");
@@ -148,14 +149,15 @@ fn rejects_damaged_counts() {
         changed(&|b| b[end - 4..].copy_from_slice(&[1, 0, 1, 0])),
         changed(&|b| b[end - 4] = 2),
         changed(&|b| b[end - 4] = 255),
+        changed(&|b| b[end - 5] = 2),
         // Marks, seed and privacy must go together.
         changed(&|b| {
             b.pop();
-            b[end - 12] = 3;
+            b[end - 13] = 4;
         }),
         changed(&|b| {
             b.push(0);
-            b[end - 12] = 5;
+            b[end - 13] = 6;
         }),
     ];
     for (i, bad) in damaged.iter().enumerate() {
@@ -219,12 +221,54 @@ fn the_largest_budget_has_as_many_marks() {
     let most = verifier::key::MAX_PROOFS as usize;
     let mut key = read_key::<P>(&prover(private(2)).to_bytes()).expect("a key");
     key.verifying_key.privacy = private(most as u32);
-    key.marks = vec![0; most];
-    key.marks[..most - 1].fill(1);
+    key.marks = vec![0; most + 1];
+    key.marks[1..most].fill(1);
     let budget = key.budget().expect("it is counted");
     assert_eq!(budget.left(), 1);
     let id = key.verifying_key.profile;
     let bytes = verifier::codec::encode(verifier::codec::Kind::ProvingKey, id, &key);
     let read = read_key::<P>(&bytes).expect("it decodes");
     assert_eq!(read.budget(), Some(budget));
+}
+
+#[test]
+fn what_cannot_be_proved_costs_nothing() {
+    let prover = prover(private(1));
+    let x = input(prover.model(), 7);
+    let evaluation = prover.evaluate(&x).expect("it evaluates");
+    let wrong = Policy {
+        bounds: vec![Some(vec![])],
+        ..Policy::default()
+    };
+    for _ in 0..3 {
+        let error = prover.prove(&evaluation, &wrong).err();
+        assert!(matches!(error, Some(ProveError::Statement(_))), "{error:?}");
+    }
+    prove(&prover).expect("the unit is left");
+}
+
+#[test]
+fn a_key_that_was_replaced_is_good_for_nothing() {
+    let prover = prover(private(3));
+    let (_dir, path) = saved(&prover);
+    let [mut ledger, mut other] = [(); 2].map(|()| Ledger::open(&path, &prover).expect("it opens"));
+    ledger.spend().expect("a unit is left");
+    ledger.replace().expect("it can be replaced");
+    for refused in [
+        ledger.replace().err(),
+        other.spend().err(),
+        other.replace().err(),
+    ] {
+        assert!(
+            matches!(refused, Some(LedgerError::Replaced)),
+            "{refused:?}"
+        );
+    }
+    let loaded = Prover::from_bytes(&std::fs::read(&path).expect("read")).expect("a key");
+    let budget = loaded.budget().expect("it is counted");
+    assert_eq!((budget.spent, budget.replaced, budget.left()), (1, true, 0));
+    assert_eq!(prove(&loaded), Err(ProveError::Replaced));
+    // It stays so when it is written again.
+    let again = Prover::from_bytes(&loaded.to_bytes()).expect("a key");
+    assert_eq!(again.rekey().err(), Some(ProveError::Replaced));
 }

@@ -292,6 +292,36 @@ fn the_honest_prover_refuses_to_prove_what_is_false() {
     assert_eq!(error, Some(ProveError::Statement(expected)));
 }
 
+#[test]
+fn the_honest_prover_refuses_what_no_verifier_would_accept() {
+    use StatementError::{Bounds, Leading, Redundant};
+    let lab = lab(&Spec::default(), Policy::PUBLIC);
+    let range = lab.prover.model().graph.tensors[0].range;
+    let refused = |policy: &Policy| lab.prover.prove(&lab.evaluation, policy).err();
+    let bounded = |bounds| Policy {
+        bounds: vec![Some(bounds)],
+        ..Policy::default()
+    };
+    let beyond = Range {
+        hi: range.hi + 1,
+        ..range
+    };
+    for bounds in [vec![], vec![range; 11], vec![beyond; 12]] {
+        let error = Some(ProveError::Statement(Bounds { tensor: 0 }));
+        assert_eq!(refused(&bounded(bounds)), error);
+    }
+    let ranked = |inputs, outputs, count| Policy {
+        leading: Some(count),
+        ..Policy::new(inputs, outputs)
+    };
+    let private = ranked(Visibility::Private, Visibility::Private, 0);
+    let error = Some(ProveError::Statement(Leading { tensor: 2 }));
+    assert_eq!(refused(&private), error);
+    let shown = ranked(Visibility::Public, Visibility::Public, 1);
+    let error = Some(ProveError::Statement(Redundant { tensor: 2 }));
+    assert_eq!(refused(&shown), error);
+}
+
 /// The tables of a lab's statement.
 fn layout(lab: &Lab) -> Layout {
     let file = lab.forge(&mut Attack::default());

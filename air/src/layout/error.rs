@@ -1,0 +1,73 @@
+//! # Layout errors: why a graph, a statement or an attestation has no tables
+
+use super::{MAX_LOG_ENTRIES, MAX_LOG_HEIGHT, MAX_LOG_STATEMENT_CELLS, MAX_POSITIONS};
+use crate::chips::hashed::HashError;
+
+/// Why a graph has no layout.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// A table would be taller than this implementation goes.
+    #[error("the {chip} table needs 2^{log_height} rows, more than 2^{MAX_LOG_HEIGHT}")]
+    TooTall {
+        /// The chip.
+        chip: &'static str,
+        /// Rows it would need, as a logarithm.
+        log_height: usize,
+    },
+    /// A tensor has more positions than fit a row.
+    #[error("tensor {tensor} has {positions} batch items, more than {MAX_POSITIONS}")]
+    TooWide {
+        /// Index of the tensor.
+        tensor: usize,
+        /// Its positions.
+        positions: u32,
+    },
+    /// All activation tables, or all range tables, have more entries than this implementation goes.
+    #[error("the {chip} table has {entries} entries, more than 2^{MAX_LOG_ENTRIES}")]
+    TooManyEntries {
+        /// The chip.
+        chip: &'static str,
+        /// Entries it would have.
+        entries: usize,
+    },
+    /// A table would have no live row, hence nothing that pins its terminal.
+    #[error("the {chip} table has no rows")]
+    Empty {
+        /// The chip.
+        chip: &'static str,
+    },
+    /// What is to be said of hidden tensors takes larger tables than this implementation goes.
+    #[error(
+        "the tables of the statement have {cells} fixed cells, more than 2^{MAX_LOG_STATEMENT_CELLS}"
+    )]
+    StatementTooLarge {
+        /// Fixed cells they would have.
+        cells: usize,
+    },
+    /// A tensor has no digest of the kind that is asked for.
+    #[error("tensor {tensor}: {error}")]
+    Digest {
+        /// Index of the tensor.
+        tensor: usize,
+        /// Why not.
+        error: HashError,
+    },
+    /// The weights of a layer cannot be attested.
+    #[error("layer {layer}: its input is never 0, or no weights would keep its bound")]
+    NoBound {
+        /// Index of the layer.
+        layer: usize,
+    },
+    /// The mask of private weights is too short for an attestation.
+    #[error("the mask of a key for a single proof has no room for an attestation")]
+    NoRoom,
+    /// The messages of a proof could add up to the field's order.
+    #[error("{messages} messages do not fit a field of order {modulus}")]
+    TooManyMessages {
+        /// Messages × height, summed over all tables.
+        messages: u64,
+        /// Order of the field.
+        modulus: u64,
+    },
+}

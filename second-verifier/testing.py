@@ -1,0 +1,106 @@
+"""What the tests share: reports, samples, and files with other statements."""
+
+import ast
+import struct
+import subprocess
+import zipfile
+
+from codec import Reader, read_statement
+from errors import Malformed, Rejected
+from statement import PARTS
+from verify import load_key, verify
+
+SHOW_ALL = ["--input-visibility", "public", "--output-visibility", "public"]
+counts = {True: 0, False: 0}
+
+
+def report(ok, what):
+    counts[ok] += 1
+    print(f"{'ok    ' if ok else 'FAILED'} {what}", flush=True)
+
+
+def run(provenn, *command):
+    subprocess.run([provenn, "-q", *command], check=True, capture_output=True)
+
+
+def first_sample(npz):
+    """The first sample of `in_…` of an .npz file, as nested JSON lists."""
+    with zipfile.ZipFile(npz) as archive:
+        name = next(n for n in archive.namelist() if n.startswith("in_"))
+        data = archive.read(name)
+    assert data[:8] == b"\x93NUMPY\x01\x00"
+    start = 10 + int.from_bytes(data[8:10], "little")
+    header = ast.literal_eval(data[10:start].decode())
+    assert header["descr"] == "<f4" and not header["fortran_order"]
+    samples, rows, columns = header["shape"]
+    assert samples > 0 and rows == 1
+    return [list(struct.unpack_from(f"<{columns}f", data, start))]
+
+
+def refusal(key, data):
+    """Why a proof is refused; nothing if it is accepted."""
+    try:
+        verify(key, data)
+    except (Malformed, Rejected) as error:
+        return str(error)
+    return None
+
+
+def refused(key, data):
+    return refusal(key, data) is not None
+
+
+def key_is_sound(data, audit=True):
+    try:
+        load_key(data, audit)
+    except Malformed:
+        return False
+    return True
+
+
+def flipped(data, bit):
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def survivors(key, data, flips):
+    """Which of these flipped bits go unnoticed."""
+    return [bit for bit in flips if not refused(key, flipped(data, bit))]
+
+
+def read_file(data):
+    """A proof file's statement, and where it ends."""
+    r = Reader(data)
+    r.take(12 + 32)
+    inputs, outputs = read_statement(r)
+    return inputs, outputs, r.at
+
+
+def restated(data, inputs, outputs):
+    """The proof with another statement."""
+    _, _, end = read_file(data)
+    statement = b""
+    for tensors in (inputs, outputs):
+        statement += struct.pack("<Q", len(tensors)) + b"".join(map(encode, tensors))
+    return data[: 12 + 32] + statement + data[end:]
+
+
+def encode(said):
+    def ints(kind, values):
+        return struct.pack(f"<Q{len(values)}{kind}", len(values), *values)
+
+    def lists(entries):
+        return struct.pack("<Q", len(entries)) + b"".join(entries)
+
+    parts = {
+        "values": lambda values: ints("i", values),
+        "digest": lambda d: struct.pack("<I?", d.hash, d.salted) + d.bytes,
+        "bounds": lambda bounds: lists([struct.pack("<ii", *interval) for interval in bounds]),
+        "leading": lambda leading: lists([ints("I", features) for features in leading]),
+    }
+    encoded = b""
+    for part in PARTS:
+        content = getattr(said, part)
+        encoded += b"\0" if content is None else b"\1" + parts[part](content)
+    return encoded
