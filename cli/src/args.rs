@@ -174,7 +174,7 @@ pub enum Weights {
 Examples:
   provenn setup model.onnx --calibrate samples.npz -o keys
   provenn setup model.onnx --shape x=1x29 --bits 14 --profile p128 -o keys
-  provenn setup model.onnx --calibrate samples.npz --weights private --proofs 500 -o keys",
+  provenn setup model.onnx --calibrate samples.npz --weights private --proofs 500 --attest -o keys",
     after_help = "\
 With private weights, model.pk is secret and counts its proofs: `prove` writes one down before the
 proof leaves. Keep one copy, on a local disk. A copy, or a file put back from a backup, does not
@@ -194,7 +194,11 @@ pub struct SetupArgs {
     #[arg(long, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(verifier::key::MAX_PROOFS)))]
     pub proofs: Option<u32>,
-    /// Directory for `model.pk` and `model.vk`
+    /// Also prove, once, that the weights are integers that overflow no layer, whatever the input: then
+    /// nobody need trust the key's maker for that. `verify` checks it
+    #[arg(long)]
+    pub attest: bool,
+    /// Directory for `model.pk` and `model.vk`, and for `model.attest`
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
 }
@@ -254,12 +258,13 @@ Examples:
   provenn verify --vk model.vk x.proof
   provenn verify --vk model.vk x.proof --input x.json --output y.json
   provenn verify --vk model.vk x.proof --model model.onnx --calibrate samples.npz
+  provenn verify --vk model.vk model.attest
   provenn verify --vk old.vk --successor new.vk model.rekey")]
 pub struct VerifyArgs {
     /// The verifying key
     #[arg(long, value_name = "VK")]
     pub vk: PathBuf,
-    /// The proof
+    /// The proof, or the attestation of the key that `setup --attest` made
     pub proof: PathBuf,
     /// Check instead that this key replaces the one of --vk, with the same private weights; PROOF is
     /// what `rekey` wrote

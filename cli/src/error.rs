@@ -9,7 +9,7 @@ use prover::{LedgerError, ProveError, SetupError};
 use serde_json::json;
 use verifier::codec::CodecError;
 use verifier::rekey::RekeyError;
-use verifier::{KeyError, VerifyError};
+use verifier::{AttestError, KeyError, VerifyError};
 
 use crate::report::printable;
 
@@ -222,6 +222,21 @@ impl From<RekeyError> for Failure {
             _ => Code::Rejected,
         };
         Self::new(code, e.to_string())
+    }
+}
+
+impl From<AttestError> for Failure {
+    fn from(e: AttestError) -> Self {
+        let message = e.to_string();
+        match e {
+            AttestError::Codec(e) => e.into(),
+            AttestError::Proof(e) => Self {
+                message,
+                ..Self::from(e)
+            },
+            AttestError::Tables(_) => Self::new(Code::Limit, message),
+            _ => Self::new(Code::Rejected, message),
+        }
     }
 }
 

@@ -33,6 +33,15 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// The first bytes of a file, at most `len`: enough to see what it is.
+pub fn head(path: &Path, len: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(len).read_to_end(&mut bytes))
+        .map_err(|e| Failure::new(Code::Usage, format!("cannot read: {e}")).in_file(path))?;
+    Ok(bytes)
+}
+
 /// Writes a file atomically: a temporary file in the same directory, flushed to disk, renamed over
 /// the target, and the directory flushed. On any error the target is untouched and nothing is left.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {

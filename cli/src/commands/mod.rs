@@ -1,6 +1,7 @@
 //! One file a command, and what they share.
 
 pub mod accuracy;
+pub mod attest;
 pub mod check;
 pub mod hash;
 pub mod inspect;

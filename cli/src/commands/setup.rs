@@ -8,8 +8,9 @@ use air::graph::Encoding;
 use model::QuantReport;
 use prover::Prover;
 use verifier::Privacy;
+use verifier::key::MAX_PROOFS;
 
-use super::{P, millis, peak_rss, privacy, quantise, set_up};
+use super::{P, attest, millis, peak_rss, privacy, quantise, set_up};
 use crate::args::{SetupArgs, Weights};
 use crate::error::{Code, Failure};
 use crate::report::{Report, hex, size};
@@ -24,12 +25,21 @@ pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
     let quantised = quantise(&args.model, &args.options.quantise, None)?;
     let prover = set_up(&args.model, quantised.model, &args.options, privacy)?;
     let key = prover.verifying_key();
+    // First: where it cannot be made there are no files, and the proving key's has counted it.
+    let attestation = match args.attest {
+        true => Some(attest::make(&prover)?),
+        false => None,
+    };
 
     files::create_dir(&args.output)?;
     let (pk_path, vk_path) = (args.output.join("model.pk"), args.output.join("model.vk"));
     let (pk, vk) = (prover.to_bytes(), key.key.to_bytes());
     files::write_secret(&pk_path, &pk)?;
     files::write(&vk_path, &vk)?;
+    let attestation_path = args.output.join("model.attest");
+    if let Some((bytes, _)) = &attestation {
+        files::write(&attestation_path, bytes)?;
+    }
 
     let mut report = Report::new("setup");
     calibration(&mut report, &quantised.report);
@@ -55,6 +65,9 @@ pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
         "verifying",
         format!("{} ({})", vk_path.display(), size(vk.len() as u64)),
     );
+    if let Some((bytes, time)) = &attestation {
+        attest::made(&mut report, &attestation_path, bytes, *time);
+    }
     report.item("time", format!("{:.0} ms", millis(start)));
 
     report.json("pk", pk_path.display().to_string());
@@ -79,9 +92,14 @@ fn key_privacy(args: &SetupArgs) -> Result<Privacy, Failure> {
             let message = "--no-zk hides nothing: the weights cannot be private";
             Err(Failure::new(Code::Usage, message))
         }
-        Weights::Private => Ok(Privacy::DataAndWeights {
-            proofs: args.proofs.unwrap_or(DEFAULT_PROOFS),
-        }),
+        // An attestation opens the weights as a proof does.
+        Weights::Private => match args.proofs.unwrap_or(DEFAULT_PROOFS) + u32::from(args.attest) {
+            proofs if proofs > MAX_PROOFS => {
+                let message = "--attest counts as a proof: with it, --proofs is 65535 at most";
+                Err(Failure::new(Code::Usage, message))
+            }
+            proofs => Ok(Privacy::DataAndWeights { proofs }),
+        },
         Weights::Public if args.proofs.is_some() => {
             let message =
                 "with public weights proofs are not counted: --proofs is for --weights private";

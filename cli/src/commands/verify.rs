@@ -7,16 +7,20 @@ use air::graph::Graph;
 use air::statement::{Disclosed, Statement};
 use model::data::{DataFile, InputSpec};
 use prover::Prover;
+use verifier::codec::{self, Kind};
 use verifier::key::MAX_KEY_BYTES;
 use verifier::proof::max_proof_bytes;
 use verifier::{Prepared, Privacy, ProofFile, VerifyingKey, verify_file};
 
-use super::{P, hash, millis, quantise, rekey, tensors_json};
+use super::{P, attest, hash, millis, quantise, rekey, tensors_json};
 use crate::args::{Side, VerifyArgs};
 use crate::error::{Code, Failure};
 use crate::report::{Report, hex, preview};
 use crate::salts::Salts;
 use crate::{disclosure, files};
+
+/// Bytes of a file that say what it is.
+const HEAD: u64 = 64;
 
 pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     let key = read_key(&args.vk)?;
@@ -24,6 +28,13 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
         return rekey::verify(&key, successor, &args.proof);
     }
     require_model(args, &key)?;
+    if let Ok((Kind::Attestation, _)) = codec::sniff(&files::head(&args.proof, HEAD)?) {
+        if args.input.is_some() || args.output.is_some() {
+            let message = "an attestation is about no input and no output";
+            return Err(Failure::new(Code::Usage, message).in_file(&args.proof));
+        }
+        return attest::verify(&key, &args.proof);
+    }
     let bytes = files::read(&args.proof, max_proof_bytes(&key) as u64)?;
     let start = Instant::now();
     let file = ProofFile::<P>::from_bytes(&bytes, &key)
