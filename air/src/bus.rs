@@ -6,7 +6,7 @@
 //!
 //! | bus | message | sent by | received by |
 //! |---|---|---|---|
-//! | `RANGE` | `(bits, value)` | the range tables, once per use | activation and compare rows |
+//! | `RANGE` | `(bits, value)` | the range tables, once per use | activation, compare and attest rows |
 //! | `ACTIVATION` | `(function, side, q, out)` | the activation tables | activation rows |
 //! | `PRODUCT` | `(layer, k, v_k)` | the weight table, one per weight row `k` | the row of input feature `k` |
 //! | `CLAIM` | `(kind, tensor, value)` | see [`ClaimKind`] | see [`ClaimKind`] |
@@ -26,7 +26,7 @@ pub enum Bus {
     Activation = 2,
     /// `(layer, k, v_k)`: row `k` of a layer's weights, folded with ρ.
     Product = 3,
-    /// `(kind, tensor, value)`: a projected tensor.
+    /// `(kind, tensor, value)`: a projected tensor, or in an attestation a layer's weights.
     Claim = 4,
 }
 

@@ -6,27 +6,33 @@ use std::path::Path;
 
 use crate::error::{Code, Failure};
 
-/// Reads a file of at most `limit` bytes.
-pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let failed =
-        |e: std::io::Error| Failure::new(Code::Usage, format!("cannot read: {e}")).in_file(path);
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
+fn cannot_read(e: std::io::Error, path: &Path) -> Failure {
+    Failure::new(Code::Usage, format!("cannot read: {e}")).in_file(path)
+}
+
+/// Opens a regular file: a pipe without a writer would make us wait for ever.
+fn open(path: &Path) -> Result<fs::File, Failure> {
+    let failed = |e| cannot_read(e, path);
+    if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(Failure::new(Code::Usage, "not a file").in_file(path));
     }
-    if metadata.len() > limit {
-        let message = format!(
-            "{} bytes are more than the limit of {limit}",
-            metadata.len()
-        );
+    fs::File::open(path).map_err(failed)
+}
+
+/// Reads a file of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let failed = |e| cannot_read(e, path);
+    let file = open(path)?;
+    let len = file.metadata().map_err(failed)?.len();
+    if len > limit {
+        let message = format!("{len} bytes are more than the limit of {limit}");
         return Err(Failure::new(Code::Limit, message).in_file(path));
     }
     // Bounded by what is read, not by what the size was a moment ago.
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    let mut file = fs::File::open(path)
-        .map_err(failed)?
-        .take(limit.saturating_add(1));
-    file.read_to_end(&mut bytes).map_err(failed)?;
+    let mut bytes = Vec::with_capacity(len as usize);
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > limit {
         return Err(Failure::new(Code::Limit, "the file grows beyond the limit").in_file(path));
     }
@@ -36,9 +42,10 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
 /// The first bytes of a file, at most `len`: enough to see what it is.
 pub fn head(path: &Path, len: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(len).read_to_end(&mut bytes))
-        .map_err(|e| Failure::new(Code::Usage, format!("cannot read: {e}")).in_file(path))?;
+    open(path)?
+        .take(len)
+        .read_to_end(&mut bytes)
+        .map_err(|e| cannot_read(e, path))?;
     Ok(bytes)
 }
 

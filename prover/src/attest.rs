@@ -32,6 +32,9 @@ impl<P: Protocol> Prover<P> {
     pub fn attest(&self) -> Result<Attestation<P>, ProveError> {
         // Before anything is spent.
         self.prepared.attest_layout()?;
+        if self.replaced {
+            return Err(ProveError::Replaced);
+        }
         if !self.count_proof() {
             let proofs = self.budget().map_or(0, |b| b.proofs);
             return Err(ProveError::BudgetSpent { proofs });

@@ -59,7 +59,7 @@ impl<P: Protocol> Attestation<P> {
 }
 
 /// A size no valid attestation of this key exceeds.
-pub fn max_attestation_bytes<P: Protocol>(prepared: &Prepared<P>) -> Result<usize, KeyError> {
+pub fn max_attestation_bytes<P: Protocol>(prepared: &Prepared<P>) -> Result<usize, AttestError> {
     let (layout, _) = prepared.attest_layout()?;
     let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
     let columns = layout.tables.iter().map(|t| {

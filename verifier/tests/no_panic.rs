@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use verifier::Privacy;
 use verifier::codec::{self, CodecError, Kind};
 use verifier::{
-    BabyBearKeccak, KeyError, Prepared, ProofFile, RekeyError, RekeyProof, VerifyingKey,
-    verify_rekey,
+    Attestation, BabyBearKeccak, KeyError, Prepared, ProofFile, RekeyError, RekeyProof,
+    VerifyingKey, verify_rekey,
 };
 
 type P = BabyBearKeccak<5>;
@@ -103,29 +103,31 @@ proptest! {
 
     #[test]
     fn rejects_arbitrary_payloads(
-        kind in 0u8..6,
+        kind in 0u8..7,
         profile in 0u8..7,
         payload in prop::collection::vec(any::<u8>(), 0..400),
     ) {
         let bytes = framed(kind, profile, &payload);
         let sniffed = codec::sniff(&bytes);
-        prop_assert_eq!(sniffed.is_ok(), (1..=4).contains(&kind));
+        prop_assert_eq!(sniffed.is_ok(), (1..=5).contains(&kind));
         prop_assert!(VerifyingKey::<P>::from_bytes(&bytes).is_err());
         prop_assert!(ProofFile::<P>::from_bytes(&bytes, &prepared()).is_err());
         prop_assert!(RekeyProof::<P>::from_bytes(&bytes, &prepared()).is_err());
+        prop_assert!(Attestation::<P>::from_bytes(&bytes, &prepared()).is_err());
     }
 
     /// Small numbers everywhere: lengths, indices and enum tags that decode.
     #[test]
     fn rejects_payloads_of_small_numbers(
         words in prop::collection::vec(prop_oneof![Just(0u64), 1..4u64, Just(u64::MAX)], 0..60),
-        kind in 1u8..5,
+        kind in 1u8..6,
     ) {
         let payload: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         let bytes = framed(kind, 1, &payload);
         prop_assert!(VerifyingKey::<P>::from_bytes(&bytes).is_err());
         prop_assert!(ProofFile::<P>::from_bytes(&bytes, &prepared()).is_err());
         prop_assert!(RekeyProof::<P>::from_bytes(&bytes, &prepared()).is_err());
+        prop_assert!(Attestation::<P>::from_bytes(&bytes, &prepared()).is_err());
     }
 
     /// Rekey proofs that decode, with opened values of 0 that satisfy the equation, and anything for

@@ -345,6 +345,14 @@ pub enum GraphError {
 }
 
 impl Graph {
+    /// The bits `k` of a graph input with exactly `2^k` values, `k ≥ 1`: limbs that add up to `k` bits
+    /// keep it in its range, and it needs no activation table.
+    pub fn ranged_bits(&self, tensor: usize) -> Option<u8> {
+        let values = self.tensors[tensor].range.len() as u64;
+        let is_ranged = tensor < self.inputs.len() && values > 1 && values.is_power_of_two();
+        is_ranged.then_some(values.trailing_zeros() as u8)
+    }
+
     /// Checks every property the rest of provenn relies on. A verifying key is refused unless its
     /// graph passes; `modulus` is the order of the base field.
     pub fn validate(&self, modulus: u64) -> Result<(), GraphError> {

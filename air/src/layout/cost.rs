@@ -12,6 +12,7 @@ use super::log2_ceil;
 use crate::chips::activation::{ActivationAir, Limbs};
 use crate::graph::Graph;
 use crate::hiding::{Hiding, LEAF_COLUMNS};
+use crate::layout::Committed;
 use crate::logup::lookup_width;
 
 const COMMIT: u64 = 40;
@@ -28,6 +29,13 @@ fn height(rows: usize) -> u64 {
     1 << log2_ceil(rows).max(super::MIN_LOG_HEIGHT)
 }
 
+/// Base cells of a row that a proof commits to, with those that masks take to lengthen leaves. The
+/// quotient's are not counted: every table has as many.
+fn committed(main: usize, projection: usize, lookup: usize, hiding: Option<&Hiding>) -> u64 {
+    let widths = Committed::trace(main, projection, lookup, hiding);
+    widths.main as u64 + DEGREE * (widths.projection + widths.lookup) as u64
+}
+
 fn table_cost(rows: usize, committed: u64, opened: u64) -> u64 {
     height(rows) * (COMMIT * committed + OPEN * opened) + COLUMN * (committed + opened)
 }
@@ -39,7 +47,7 @@ const AUX_PER_WEIGHT: u64 = 16;
 /// of auxiliary cells, or the cheapest at all where narrow layers leave none.
 pub fn choose_weight_lanes(shapes: &[(usize, usize)], hiding: Option<&Hiding>) -> usize {
     // One projection column and one LogUp column.
-    let aux = 2 * DEGREE;
+    let aux = committed(0, 1, 1, hiding);
     let masks = hiding.map_or(0, |h| h.bands_for(true, false).rows());
     // The rows of a private commitment must not be guessed from their leaves.
     let fewest = match hiding {
@@ -67,12 +75,9 @@ pub fn choose_table_lanes(entries: usize, arity: usize, hiding: Option<&Hiding>)
 
 fn lookup_table_cost(entries: usize, arity: usize, lanes: usize, hiding: Option<&Hiding>) -> u64 {
     let masks = hiding.map_or(0, |h| h.bands_for(false, false).rows());
-    let committed = lanes as u64 + DEGREE * lookup_width(lanes) as u64;
-    table_cost(
-        entries.div_ceil(lanes) + masks,
-        committed,
-        (lanes * arity) as u64,
-    )
+    let committed = committed(lanes, 0, lookup_width(lanes), hiding);
+    let opened = (lanes * arity) as u64;
+    table_cost(entries.div_ceil(lanes) + masks, committed, opened)
 }
 
 /// Limb structure of the activation table of all tensors with `positions` positions: narrow limbs
@@ -91,7 +96,13 @@ pub fn choose_limbs(graph: &Graph, positions: u32, hiding: Option<&Hiding>) -> L
     let features = tensors().map(|t| t.features as usize).sum::<usize>();
     let masks = hiding.map_or(0, |h| h.bands_for(false, true).rows());
     let rows = features + layers().count() + 1 + masks;
-    let shift = layers().map(|l| l.requant.shift).max().unwrap_or(0);
+    // A ranged input is all remainder.
+    let inputs = || {
+        let bits = (0..graph.inputs.len()).map(|t| (t, graph.ranged_bits(t)));
+        bits.filter_map(|(t, bits)| bits.filter(|_| graph.tensors[t].positions == positions))
+    };
+    let shifts = || layers().map(|l| l.requant.shift).chain(inputs());
+    let shift = shifts().max().unwrap_or(0);
     let excess = layers().map(|l| l.requant.excess_bits).max().unwrap_or(0);
     let candidate = |bits: u8| Limbs {
         bits,
@@ -99,13 +110,10 @@ pub fn choose_limbs(graph: &Graph, positions: u32, hiding: Option<&Hiding>) -> L
         excess: usize::from(excess.div_ceil(bits)),
     };
     let cost = |limbs: &Limbs| {
-        let mut widths: Vec<u8> = layers()
-            .flat_map(|l| {
-                let rem = (0..limbs.rem).map(|i| limbs.width(l.requant.shift, i));
-                let excess = (0..limbs.excess).map(|i| limbs.width(l.requant.excess_bits, i));
-                rem.chain(excess).collect::<Vec<_>>()
-            })
-            .collect();
+        let rem = shifts().flat_map(|bits| (0..limbs.rem).map(move |i| limbs.width(bits, i)));
+        let excess =
+            layers().flat_map(|l| (0..limbs.excess).map(|i| limbs.width(l.requant.excess_bits, i)));
+        let mut widths: Vec<u8> = rem.chain(excess).collect();
         widths.sort_unstable();
         widths.dedup();
         let entries = widths.iter().map(|&w| 1usize << w).sum::<usize>().max(1);
@@ -113,7 +121,7 @@ pub fn choose_limbs(graph: &Graph, positions: u32, hiding: Option<&Hiding>) -> L
         let limb_count = limbs.rem + limbs.excess;
         let cells = positions as usize * (2 + usize::from(limbs.excess > 0) + limb_count);
         let messages = positions as usize * (1 + limb_count) + 3;
-        let committed = cells as u64 + DEGREE * (3 + lookup_width(messages) as u64);
+        let committed = committed(cells, 3, lookup_width(messages), hiding);
         table_cost(rows, committed, 20) + lookup_table_cost(entries, 2, lanes, hiding)
     };
     (1..=MAX_LIMB_BITS)

@@ -1,6 +1,6 @@
 //! # Layout errors: why a graph, a statement or an attestation has no tables
 
-use super::{MAX_LOG_ENTRIES, MAX_LOG_HEIGHT, MAX_LOG_STATEMENT_CELLS, MAX_POSITIONS};
+use super::{MAX_LOG_ENTRIES, MAX_LOG_HEIGHT, MAX_LOG_OUTSIDE_CELLS, MAX_POSITIONS};
 use crate::chips::hashed::HashError;
 
 /// Why a graph has no layout.
@@ -37,11 +37,13 @@ pub enum LayoutError {
         /// The chip.
         chip: &'static str,
     },
-    /// What is to be said of hidden tensors takes larger tables than this implementation goes.
+    /// What is to be said of hidden tensors, or of weights, takes larger tables than this
+    /// implementation goes.
     #[error(
-        "the tables of the statement have {cells} fixed cells, more than 2^{MAX_LOG_STATEMENT_CELLS}"
+        "the tables of the statement or attestation have {cells} fixed cells, more than \
+         2^{MAX_LOG_OUTSIDE_CELLS}"
     )]
-    StatementTooLarge {
+    OutsideTooLarge {
         /// Fixed cells they would have.
         cells: usize,
     },

@@ -56,9 +56,9 @@ pub const MAX_LOG_HEIGHT: usize = 22;
 /// Most entries of all activation tables together, as a logarithm, and of all range tables: a few
 /// bytes of a key name a large table, and whoever audits the key has to build it.
 pub const MAX_LOG_ENTRIES: usize = 20;
-/// Most fixed cells of all tables of a statement together, as a logarithm: a few bytes of a
-/// statement ask the verifier for them, and it has them in memory.
-pub const MAX_LOG_STATEMENT_CELLS: usize = 26;
+/// Most fixed cells of all tables outside the key together, as a logarithm: a few bytes of a
+/// statement, or of a graph, ask the verifier for them, and it has them in memory.
+pub const MAX_LOG_OUTSIDE_CELLS: usize = 26;
 /// Most positions (batch items) one graph may have; they lie side by side in a row.
 pub const MAX_POSITIONS: u32 = 64;
 
@@ -87,7 +87,9 @@ impl Layout {
             let limbs = cost::choose_limbs(graph, positions, hiding);
             let function_of = |tensor: usize| {
                 let wanted = function_of(graph, tensor);
-                1 + functions.iter().position(|f| *f == wanted).unwrap_or(0)
+                wanted.map_or(0, |wanted| {
+                    1 + functions.iter().position(|f| *f == wanted).unwrap_or(0)
+                })
             };
             let air = ActivationAir::new(graph, positions, limbs, function_of);
             widths.extend(cost::limb_widths(&air));
@@ -146,11 +148,6 @@ impl Layout {
         if !widths.is_empty() {
             layout.tables.push(range_table(widths, Some(hiding)));
         }
-        let of_statement = layout.tables.iter().filter(|t| t.is_outside_key());
-        let cells = of_statement.map(|t| t.live_rows() * t.widths.fixed).sum();
-        if cells > 1 << MAX_LOG_STATEMENT_CELLS {
-            return Err(LayoutError::StatementTooLarge { cells });
-        }
         layout.check(modulus)?;
         Ok(layout)
     }
@@ -200,6 +197,11 @@ impl Layout {
     }
 
     fn check(&self, modulus: u64) -> Result<(), LayoutError> {
+        let outside = self.tables.iter().filter(|t| t.is_outside_key());
+        let cells = outside.map(|t| t.live_rows() * t.widths.fixed).sum();
+        if cells > 1 << MAX_LOG_OUTSIDE_CELLS {
+            return Err(LayoutError::OutsideTooLarge { cells });
+        }
         let mut messages = 0u64;
         for table in &self.tables {
             if table.log_height > MAX_LOG_HEIGHT {
@@ -338,28 +340,31 @@ fn statement_chips(tensor: HashedTensor, disclosed: &Disclosed) -> Result<Vec<Ch
     Ok(chips)
 }
 
-/// The activation table of a tensor: its layer's, or for an input the identity on its range.
+/// The activation table of a tensor: its layer's, or for an input the identity on its range; none for
+/// an input that limbs keep in its range ([`Graph::ranged_bits`]).
 ///
 /// Functions without a change of scale keep no scale: `Relu` at 9 fractional bits and at 11 are the
 /// same table, and tensors share it.
-pub fn function_of(graph: &Graph, tensor: usize) -> Activation {
+pub fn function_of(graph: &Graph, tensor: usize) -> Option<Activation> {
     let Some(layer) = tensor.checked_sub(graph.inputs.len()) else {
-        return Activation::identity(graph.tensors[tensor].range, 0);
+        let identity = Activation::identity(graph.tensors[tensor].range, 0);
+        return graph.ranged_bits(tensor).is_none().then_some(identity);
     };
     let mut function = graph.layers[layer].requant.activation;
     let scale_free = matches!(function.function, Function::Identity | Function::Relu);
     if scale_free && function.in_frac_bits == function.out_frac_bits {
         (function.in_frac_bits, function.out_frac_bits) = (0, 0);
     }
-    function
+    Some(function)
 }
 
 /// Every activation table in use, once, in order of first use.
 fn functions(graph: &Graph) -> Vec<Activation> {
     let mut functions = Vec::new();
     for tensor in 0..graph.tensors.len() {
-        let function = function_of(graph, tensor);
-        if !functions.contains(&function) {
+        if let Some(function) = function_of(graph, tensor)
+            && !functions.contains(&function)
+        {
             functions.push(function);
         }
     }

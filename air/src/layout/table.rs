@@ -26,6 +26,28 @@ pub struct Committed {
     pub quotient: usize,
 }
 
+impl Committed {
+    /// What is committed of a trace with so many columns that constraints read.
+    pub fn trace(main: usize, projection: usize, lookup: usize, hiding: Option<&Hiding>) -> Self {
+        let own = Self {
+            fixed: 0,
+            main,
+            projection,
+            lookup,
+            quotient: QUOTIENT_CHUNKS,
+        };
+        hiding.map_or(own, |h| Self {
+            main: if main > 0 { main.max(LEAF_COLUMNS) } else { 0 },
+            // The cell that blinds the terminal needs a projection column.
+            projection: projection.max(h.leaf_extensions()),
+            lookup: lookup.max(h.leaf_extensions()),
+            // Chunks shorter by their masks: a third one takes the rest.
+            quotient: QUOTIENT_CHUNKS + 1,
+            ..own
+        })
+    }
+}
+
 /// One table: a chip and its height.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -52,30 +74,14 @@ impl Table {
         let widths = chip.widths();
         let bands = hiding.map(|h| h.bands(&chip));
         let rows = chip.rows() + bands.unwrap_or_default().rows();
-        let own = Committed {
-            fixed: widths.fixed,
-            main: widths.main,
-            projection: widths.projection,
-            lookup: widths.lookup(),
-            quotient: QUOTIENT_CHUNKS,
-        };
-        let committed = hiding.map_or(own, |h| Committed {
-            fixed: own.fixed,
-            main: if own.main > 0 {
-                own.main.max(LEAF_COLUMNS)
-            } else {
-                0
-            },
-            // The cell that blinds the terminal needs a projection column.
-            projection: own.projection.max(h.leaf_extensions()),
-            lookup: own.lookup.max(h.leaf_extensions()),
-            // Chunks shorter by their masks: a third one takes the rest.
-            quotient: QUOTIENT_CHUNKS + 1,
-        });
+        let trace = Committed::trace(widths.main, widths.projection, widths.lookup(), hiding);
         Self {
             chip,
             widths,
-            committed,
+            committed: Committed {
+                fixed: widths.fixed,
+                ..trace
+            },
             log_height: log2_ceil(rows).max(MIN_LOG_HEIGHT),
             bands,
             quotient_mask: hiding.map_or(0, Hiding::quotient_mask),

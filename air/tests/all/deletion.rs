@@ -28,7 +28,9 @@ fn model() -> Model {
     };
     // Excess bits that nothing needs: they are there to be attacked.
     let requant: Requant = identity(4, 8, Range::signed(7));
-    chain(1, Range::signed(6), &[3, 4], &[requant], vec![weights])
+    // An input of 63 values, which is looked up like everything else.
+    let input = Range { lo: -31, hi: 31 };
+    chain(1, input, &[3, 4], &[requant], vec![weights])
 }
 
 fn honest() -> (Model, Witness, Requantised) {

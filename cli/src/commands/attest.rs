@@ -8,17 +8,25 @@ use tracing::info_span;
 use verifier::attest::max_attestation_bytes;
 use verifier::{AttestError, Attestation, Attested, Prepared, verify_attestation};
 
-use super::{P, millis};
+use super::{P, check_memory, millis};
+use crate::args::{SetupArgs, VerifyArgs};
 use crate::error::{Code, Failure};
 use crate::files;
 use crate::report::{Report, hex, size};
 
 /// The bytes of an attestation of the prover's key, and the time it took. With private weights a unit
 /// of the budget is spent in memory: write the proving key, which says so, before these bytes.
-pub fn make(prover: &Prover<P>) -> Result<(Vec<u8>, f64), Failure> {
+pub fn make(prover: &Prover<P>, args: &SetupArgs) -> Result<(Vec<u8>, f64), Failure> {
     let start = Instant::now();
     let key = prover.verifying_key();
-    let bytes = prover.attest()?.to_bytes(key);
+    let in_model = |failure: Failure| failure.in_file(&args.model);
+    let (layout, _) = (key.attest_layout()).map_err(|e| in_model(AttestError::from(e).into()))?;
+    check_memory(&layout, &key.profile, &args.options)
+        .map_err(|e| in_model(e).hint("leave --attest out"))?;
+    let bytes = prover
+        .attest()
+        .map_err(|e| in_model(e.into()))?
+        .to_bytes(key);
     let time = millis(start);
     info_span!("verify")
         .in_scope(|| check(key, &bytes))
@@ -43,9 +51,14 @@ fn check(key: &Prepared<P>, bytes: &[u8]) -> Result<Attested, AttestError> {
 }
 
 /// `provenn verify` of an attestation.
-pub fn verify(key: &Prepared<P>, path: &Path) -> Result<Report, Failure> {
+pub fn verify(key: &Prepared<P>, args: &VerifyArgs) -> Result<Report, Failure> {
+    let path = &args.proof;
     let in_file = |failure: Failure| failure.in_file(path);
-    let limit = max_attestation_bytes(key).map_err(|e| in_file(e.into()))?;
+    if args.input.is_some() || args.output.is_some() || args.salt.is_some() {
+        let message = "an attestation is about no input and no output";
+        return Err(in_file(Failure::new(Code::Usage, message)));
+    }
+    let limit = max_attestation_bytes(key).map_err(|e| Failure::from(e).in_file(&args.vk))?;
     let bytes = files::read(path, limit as u64)?;
     let start = Instant::now();
     let attested = check(key, &bytes).map_err(|e| in_file(e.into()))?;

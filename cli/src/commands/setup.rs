@@ -27,7 +27,7 @@ pub fn run(args: &SetupArgs) -> Result<Report, Failure> {
     let key = prover.verifying_key();
     // First: where it cannot be made there are no files, and the proving key's has counted it.
     let attestation = match args.attest {
-        true => Some(attest::make(&prover)?),
+        true => Some(attest::make(&prover, args)?),
         false => None,
     };
 

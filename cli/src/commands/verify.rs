@@ -29,11 +29,7 @@ pub fn run(args: &VerifyArgs) -> Result<Report, Failure> {
     }
     require_model(args, &key)?;
     if let Ok((Kind::Attestation, _)) = codec::sniff(&files::head(&args.proof, HEAD)?) {
-        if args.input.is_some() || args.output.is_some() {
-            let message = "an attestation is about no input and no output";
-            return Err(Failure::new(Code::Usage, message).in_file(&args.proof));
-        }
-        return attest::verify(&key, &args.proof);
+        return attest::verify(&key, args);
     }
     let bytes = files::read(&args.proof, max_proof_bytes(&key) as u64)?;
     let start = Instant::now();

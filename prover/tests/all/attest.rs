@@ -89,20 +89,42 @@ fn requants() -> [Requant; 4] {
     ]
 }
 
-/// The extreme accumulators of some weights without bias, inputs being −8 to 7.
-fn extremes(values: &[i16]) -> (i64, i64) {
-    values.iter().fold((0, 0), |(lo, hi), &w| {
-        let w = i64::from(w);
-        (lo + (-8 * w).min(7 * w), hi + (-8 * w).max(7 * w))
-    })
+/// Sets a bias as large, or as small, as it may be.
+fn tighten(model: &mut Model, layer: usize, j: usize, top: bool) {
+    let range = model.graph.tensors[model.graph.layers[layer].input.index()].range;
+    let (least, most) = model.graph.layers[layer].requant.limits(MODULUS);
+    let weights = &mut model.weights[layer];
+    let column = weights
+        .values
+        .iter()
+        .skip(j)
+        .step_by(weights.outputs as usize);
+    let (lo, hi) = column.fold((0, 0), |(lo, hi), &w| {
+        let ends = [range.lo, range.hi].map(|x| i64::from(w) * i64::from(x));
+        (lo + ends[0].min(ends[1]), hi + ends[0].max(ends[1]))
+    });
+    weights.bias[j] = (if top { most - hi } else { least - lo }) as i32;
+    model
+        .validate(MODULUS)
+        .expect("the last unit is within the limits");
 }
 
-/// A model at one end of its limits: the bias is as large, or as small, as it may be.
-fn tight(values: &[i16], requant: &Requant, top: bool) -> Model {
-    let ((lo, hi), (least, most)) = (extremes(values), requant.limits(MODULUS));
-    let bias = if top { most - hi } else { least - lo };
-    affine(values, bias as i32, requant.clone())
+/// A model of one layer at one end of its limits, on inputs in a range.
+fn tight(values: &[i16], requant: &Requant, range: Range, top: bool) -> Model {
+    let mut model = affine(&vec![0; values.len()], 0, requant.clone());
+    model.graph.tensors[0].range = range;
+    model.weights[0].values = values.to_vec();
+    tighten(&mut model, 0, 0, top);
+    model
 }
+
+/// Both signs, one sign, and nothing but 0.
+const INPUTS: [Range; 4] = [
+    Range { lo: -8, hi: 7 },
+    Range { lo: 0, hi: 9 },
+    Range { lo: -6, hi: 0 },
+    Range { lo: 0, hi: 0 },
+];
 
 #[test]
 fn accepts_the_last_unit_of_the_bound_and_rejects_the_next() {
@@ -111,15 +133,39 @@ fn accepts_the_last_unit_of_the_bound_and_rejects_the_next() {
     assert!(most < wrap.representable().1, "the wrap bound decides");
     for requant in requants() {
         for values in [&[3, -5, 100][..], &[0], &[-1, 1]] {
-            for top in [true, false] {
-                let mut model = tight(values, &requant, top);
+            for (range, top) in INPUTS.iter().flat_map(|&r| [(r, true), (r, false)]) {
+                let mut model = tight(values, &requant, range, top);
                 Lab::new(&model, Privacy::None);
                 model.weights[0].bias[0] += if top { 1 } else { -1 };
-                assert!(model.validate(MODULUS).is_err());
-                let lab = Lab::unchecked(&model, Privacy::None);
-                let error = lab.refusal(Attack::default());
-                assert!([Buses, constraints("attested sums")].contains(&error));
+                is_refused(&model);
             }
+        }
+    }
+}
+
+fn is_refused(model: &Model) {
+    assert!(model.validate(MODULUS).is_err());
+    let lab = Lab::unchecked(model, Privacy::None);
+    let error = lab.refusal(Attack::default());
+    assert!([Buses, constraints("attested sums")].contains(&error));
+}
+
+#[test]
+fn knows_the_limits_of_every_layer() {
+    // Layers whose inputs, shifts and accumulators have other ranges.
+    let mut model = mlp(&Spec {
+        widths: &[4, 6, 3],
+        functions: &[Function::Relu, Function::Identity],
+        ..Spec::default()
+    });
+    model.graph.layers[1].requant.shift += 3;
+    for (layer, j) in [(0, 5), (1, 0), (1, 2)] {
+        for top in [true, false] {
+            let mut model = model.clone();
+            tighten(&mut model, layer, j, top);
+            Lab::new(&model, Privacy::None);
+            model.weights[layer].bias[j] += if top { 1 } else { -1 };
+            is_refused(&model);
         }
     }
 }
@@ -128,22 +174,28 @@ fn accepts_the_last_unit_of_the_bound_and_rejects_the_next() {
 fn rejects_a_slack_that_wraps_around() {
     // So many accumulators are representable that −1 modulo p fits the limbs of a slack.
     let [_, wide, ..] = requants();
-    let mut model = tight(&[3, -5, 100], &wide, true);
-    model.weights[0].bias[0] += 1;
-    let lab = Lab::unchecked(&model, Privacy::None);
-    // The right side is above the limit by one: its slack is −1, and p − 1 is the same modulo p.
-    let slack = |main: &mut Main| write(main, 0, (sums::UPPER_SLACK, 4), MODULUS - 1);
-    let error = lab.refusal(lab.coherent(slack));
-    assert_eq!(error, constraints("attested sums"));
-    // The lowest limb of −1 is 255, that of p − 1 is 0: a carry less 255/256 makes up for it, modulo p.
-    let carry = |main: &mut Main| {
-        slack(main);
-        *cell(main, SUMS, 0, sums::UPPER_CARRY) -= F::from_u8(255) * F::from_u16(256).inverse();
-    };
-    assert_eq!(lab.refusal(lab.coherent(carry)), Buses);
-    // All of its constraints hold: what is left to refuse is the terminal.
-    let error = lab.balanced_refusal(lab.coherent(carry), WEIGHTS);
-    assert_eq!(error, constraints("attested weights"));
+    for (top, slack, carry) in [
+        (true, sums::UPPER_SLACK, sums::UPPER_CARRY),
+        (false, sums::LOWER_SLACK, sums::LOWER_CARRY),
+    ] {
+        let mut model = tight(&[3, -5, 100], &wide, INPUTS[0], top);
+        model.weights[0].bias[0] += if top { 1 } else { -1 };
+        let lab = Lab::unchecked(&model, Privacy::None);
+        // One side is beyond the limit by one: its slack is −1, and p − 1 is the same modulo p.
+        let slack = |main: &mut Main| write(main, 0, (slack, 4), MODULUS - 1);
+        let error = lab.refusal(lab.coherent(slack));
+        assert_eq!(error, constraints("attested sums"));
+        // The lowest limb of −1 is 255, that of p − 1 is 0: a carry less 255/256 makes up for it,
+        // modulo p.
+        let carry = |main: &mut Main| {
+            slack(main);
+            *cell(main, SUMS, 0, carry) -= F::from_u8(255) * F::from_u16(256).inverse();
+        };
+        assert_eq!(lab.refusal(lab.coherent(carry)), Buses);
+        // All of its constraints hold: what is left to refuse is the terminal.
+        let error = lab.balanced_refusal(lab.coherent(carry), WEIGHTS);
+        assert_eq!(error, constraints("attested weights"));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::common::attack::{Attack, EF, F, Main, cell, constraints};
 use crate::common::attest::{Lab, RANGE, SUMS, WEIGHTS, read, sums, write};
 use crate::common::{MODULUS, Rng, Spec, mlp};
 use air::chips::Air;
-use air::graph::Model;
+use air::graph::{Function, Model};
 use p3_field::PrimeCharacteristicRing;
 use verifier::Privacy;
 use verifier::VerifyError::{Buses, Constraints};
@@ -193,6 +193,28 @@ fn rejects_sums_of_other_weights() {
     };
     let error = lab.refusal(lab.coherent(swapped));
     assert_eq!(error, Buses);
+}
+
+#[test]
+fn rejects_sums_of_another_layer() {
+    // Two layers that differ in their weights only: all rows hold by themselves, and all claims are
+    // there, but each is of the other layer.
+    let model = mlp(&Spec {
+        widths: &[6, 6, 6],
+        functions: &[Function::Identity],
+        ..Spec::default()
+    });
+    let [a, b] = &model.graph.layers[..] else {
+        panic!("there are two layers");
+    };
+    assert_eq!(a.requant, b.requant);
+    let lab = Lab::new(&model, Privacy::None);
+    let swapped = |main: &mut Main| {
+        let cells = &mut main[SUMS].as_mut().expect("it has cells").values;
+        let (first, second) = cells.split_at_mut(6 * sums::WIDTH);
+        first.swap_with_slice(&mut second[..6 * sums::WIDTH]);
+    };
+    assert_eq!(lab.refusal(lab.coherent(swapped)), Buses);
 }
 
 #[test]

@@ -5,10 +5,14 @@
 //! attack, through the real prover. If one of them verified, a proof could state an output the
 //! model does not have.
 
-use crate::common::attack::{Attack, F, Lab, Spot, cell, constraints, int, lane, recount, shown};
+use crate::common::attack::{
+    Attack, F, Lab, Main, Spot, cell, constraints, int, lane, recount, shown,
+};
 use crate::common::{MODULUS, P, Spec, affine};
+use air::chips::activation::ActivationAir;
 use air::chips::{Air, Chip};
 use air::graph::{Activation, Function, Range, Requant};
+use air::statement::{Policy, Visibility};
 use p3_field::PrimeCharacteristicRing;
 use verifier::Privacy;
 use verifier::Profile;
@@ -271,19 +275,81 @@ fn rejects_every_false_input() {
 #[test]
 fn rejects_an_input_changed_after_the_fact() {
     // Statement, input row and counts agree with each other; the hidden layer does not.
-    let lab = lab();
+    for table_input in [false, true] {
+        let lab = Lab::new(&Spec {
+            positions: 2,
+            table_input,
+            ..Spec::default()
+        });
+        let (table, air) = lab.activation();
+        let cols = lane(air, 1);
+        let layout = lab.layout();
+        let (before, range) = (
+            lab.evaluation.tensors[0][2 * 3 + 1],
+            lab.prover.model().graph.tensors[0].range,
+        );
+        let changed = if before > 0 { before - 1 } else { before + 1 };
+        let error = lab.refusal(Attack::on_main(|main, statement| {
+            shown(&mut statement.inputs[0])[2 * 3 + 1] = changed;
+            if table_input {
+                for column in [cols.q, cols.out] {
+                    *cell(main, table, 1 + 2, column) = int(i64::from(changed));
+                }
+            } else {
+                write_limbs(main, (table, 1 + 2), air, &cols.rem, changed - range.lo);
+            }
+            assert_eq!(recount(layout, main), 0);
+        }));
+        assert_eq!(error, Buses);
+    }
+}
+
+/// Writes a number's limbs into the columns of a remainder; the top one takes what is left.
+fn write_limbs(
+    main: &mut Main,
+    (table, row): (usize, usize),
+    air: &ActivationAir,
+    columns: &[usize],
+    value: i32,
+) {
+    for (i, &column) in columns.iter().enumerate() {
+        let shifted = value >> (usize::from(air.limbs.bits) * i);
+        let top = i + 1 == columns.len();
+        let limb = if top {
+            shifted
+        } else {
+            shifted & ((1 << air.limbs.bits) - 1)
+        };
+        *cell(main, table, row, column) = int(i64::from(limb));
+    }
+}
+
+#[test]
+fn rejects_hidden_inputs_outside_their_range() {
+    // The weight of the first input is 0, so nothing else in the trace depends on it.
+    let requant = Requant {
+        shift: 2,
+        excess_bits: 0,
+        activation: Activation::identity(Range::signed(8), 0),
+    };
+    let model = affine(&[0, 3], 1, requant);
+    let policy = Policy::new(Visibility::Private, Visibility::Private);
+    let lab = Lab::with(model, &[vec![2, -5]], Privacy::Data, policy);
     let (table, air) = lab.activation();
-    let cols = lane(air, 1);
-    let layout = lab.layout();
-    let changed = lab.evaluation.tensors[0][2 * 3 + 1] ^ 1;
-    let error = lab.refusal(Attack::on_main(|main, statement| {
-        shown(&mut statement.inputs[0])[2 * 3 + 1] = changed;
-        for column in [cols.q, cols.out] {
-            *cell(main, table, 1 + 2, column) = int(i64::from(changed));
-        }
-        assert_eq!(recount(layout, main), 0);
-    }));
-    assert_eq!(error, Buses);
+    let (cols, layout) = (&lane(air, 0), lab.layout());
+    let other = |x: i32| {
+        Attack::on_main(move |main, _| {
+            write_limbs(main, (table, 1), air, &cols.rem, x + 8);
+            recount(layout, main);
+        })
+    };
+    // Every other value of the range is as good.
+    for x in -8..8 {
+        lab.attempt(&mut other(x)).expect("it is in the range");
+    }
+    for x in [-9, 8, 9, 24, 1 << 20, i32::MIN] {
+        assert_eq!(lab.refusal(other(x)), Buses, "{x}");
+    }
 }
 
 /// Exchanges two elements of a statement's tensor.

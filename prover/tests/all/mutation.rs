@@ -30,7 +30,7 @@ enum Pin {
 use Pin::{Free, Pinned};
 
 /// The waivers for main columns.
-fn main_pin(table: &Table, row: usize) -> Pin {
+fn main_pin(table: &Table, row: usize, column: usize) -> Pin {
     let live = table.chip.rows();
     match &table.chip {
         Chip::Activation(_) if row + 1 == live => {
@@ -39,9 +39,20 @@ fn main_pin(table: &Table, row: usize) -> Pin {
         Chip::Activation(air) if air.blocks.iter().any(|b| b.is_unit_row(row)) => {
             Free("a unit row has no cells of its own: real = 0 gates every use of them")
         }
+        Chip::Activation(air) if is_unlooked(air, row, column) => {
+            Free("a ranged input is its limbs: looked = 0 gates every use of q, out and side")
+        }
         _ if row >= live => Free("padding: live, real and step are 0"),
         _ => Pinned(Buses),
     }
+}
+
+/// Whether the cell is `q`, `out` or `side` of a ranged input.
+fn is_unlooked(air: &ActivationAir, row: usize, column: usize) -> bool {
+    let mut ranged = air.blocks.iter().filter(|b| b.is_ranged());
+    let has_side = usize::from(air.limbs.excess > 0);
+    ranged.any(|b| (b.first_feature()..b.end()).contains(&row))
+        && column % air.lane_width() < 2 + has_side
 }
 
 /// The waivers for projection columns.
@@ -162,7 +173,7 @@ fn width(table: &Table, kind: Kind) -> usize {
 
 fn pin(table: &Table, kind: Kind, row: usize, column: usize) -> Pin {
     match kind {
-        Kind::Main => main_pin(table, row),
+        Kind::Main => main_pin(table, row, column),
         Kind::Projection => projection_pin(table, row, column),
         Kind::Lookup => lookup_pin(table, row),
     }
@@ -278,10 +289,12 @@ fn saturating() -> Spec<'static> {
     }
 }
 
-/// Three batch items, several limbs of remainder, a clipped and an odd function.
+/// Three batch items, several limbs of remainder, a clipped and an odd function, an input that is
+/// looked up.
 fn batched() -> Spec<'static> {
     Spec {
         positions: 3,
+        table_input: true,
         shift: 13,
         weight_max: 120,
         functions: &[Function::Relu, Function::Tanh],

@@ -11,8 +11,10 @@
 //!
 //! `side` is 0 where the quotient lies in the table's domain and ±1 where it saturates: the table
 //! has entries with `side = ±1` at the two ends of the domain only. The accumulator itself is no
-//! cell: it is the linear form above, and it leaves the row only inside a projection. A graph
-//! input is a tensor with `s = 0` and an identity table, so the same row range-checks it.
+//! cell: it is the linear form above, and it leaves the row only inside a projection.
+//!
+//! A graph input with `2^k` values is *ranged*: it is `lo + rem` with `0 ≤ rem < 2^k`, and needs no
+//! table. An input with another number of values has `s = 0` and an identity table.
 //!
 //! ## Columns (per lane `b`: `[b]`)
 //!
@@ -22,9 +24,11 @@
 //! | main | `side[b]` | −1, 0, 1; absent if no tensor of the table can saturate |
 //! | main | `rem[b][i]`, `excess[b][i]` | limbs of `limb_bits` bits, lowest first |
 //! | fixed | `real` | 1 on rows of a tensor's features |
+//! | fixed | `looked` | 1 on those among them that are looked up: not of a ranged input |
+//! | fixed | `lo` | the smallest value of a ranged input |
 //! | fixed | `unit` | 1 on unit rows |
 //! | fixed | `keep` | 1 on rows of a tensor except its first |
-//! | fixed | `function`, `pow_shift` | table identifier, `2^s` |
+//! | fixed | `function`, `pow_shift` | table identifier, `2^s`; 0 on rows of a ranged input |
 //! | fixed | `rem_bits[i]`, `excess_bits[i]` | width of each limb; 0 for an absent limb |
 //! | fixed | `acc_kind`, `acc_tensor`, `acc_count` | the claim on `h`, on the row below a tensor |
 //! | fixed | `sum_kind`, `sum_tensor`, `sum_count` | the claim on `s`, on the row below a tensor |
@@ -37,8 +41,8 @@
 //!
 //! ## Constraints
 //!
-//! With `A = Σ_b σ^b ((q + side·excess)·pow_shift + real·rem)` and
-//! `u = Σ_b σ^b (real·out[b] + unit)`:
+//! With `A = Σ_b σ^b ((q + side·excess)·pow_shift + real·rem + lo)` and
+//! `u = Σ_b σ^b (looked·out[b] + (real − looked)·rem + lo + unit)`:
 //!
 //!   1. `project`    `step·h' − ρ·keep·h − A = 0`                                       deg 3
 //!   2. `consume`    `step·s' − keep·s − u·v = 0`                                       deg 3
@@ -52,7 +56,7 @@
 //! ## Buses
 //!
 //! `RANGE`: receives `(rem_bits[i], rem[i])`, `(excess_bits[i], excess[i])`, `real` times.
-//! `ACTIVATION`: receives `(function, side, q, out)`, `real` times.
+//! `ACTIVATION`: receives `(function, side, q, out)`, `looked` times.
 //! `PRODUCT`: receives `(layer, index, v)`, `takes` times.
 //! `CLAIM`: sends `(acc_kind, acc_tensor, h)` `acc_count` times and `(sum_kind, sum_tensor, s)`
 //! `sum_count` times (−1 where the claim is received: `s` of a layer's input must be the `h` of its
@@ -62,8 +66,9 @@
 //!
 //! ## Padding
 //!
-//! `real`, `unit`, `keep`, `pow_shift`, `step`, all counts and `pow_*` are 0: no main cell enters
-//! anything. On a unit row `real` and `pow_shift` are 0 too.
+//! `real`, `looked`, `lo`, `unit`, `keep`, `pow_shift`, `step`, all counts and `pow_*` are 0: no main
+//! cell enters anything. On a unit row `real`, `looked`, `lo` and `pow_shift` are 0 too. On rows of a
+//! ranged input `q`, `out`, `side` and `excess` enter nothing but the ranges of `excess`.
 //!
 //! ## Soundness
 //!
@@ -78,6 +83,8 @@
 //!   `span = (domain + 2·(2^m − 1))·2^s`, is checked on the graph by the verifier
 //!   ([`crate::graph::Graph::validate`]). So is the meaning bound, by whoever holds the weights.
 //!   Example: s = 10, m = 18, 12-bit domain: `(2^12 + 2^19 − 2)·2^10 = 541 063 168 < p = 2 013 265 921`.
+//! - A ranged input. `lo + rem` is an integer in `[lo, lo + 2^k)`, `2^k ≤ 2^16 < p`, and the same in `A` as
+//!   in `u`: the value that is claimed is the value the next layer reads.
 //! - `h`, `s`: fixed by 1 and 2 from row to row. They are *not* fixed on row 0, and need not be:
 //!   row 0 has `keep = 0` and no claim. A unit row leaves `h = 0` below it and starts `s` with
 //!   `v_K·Σ_b σ^b`: nothing of it is a cell, so the biases are added exactly once.
@@ -97,7 +104,7 @@ use alloc::vec::Vec;
 
 use p3_field::{Algebra, Field, PrimeCharacteristicRing};
 
-use super::{Air, Widths, small};
+use super::{Air, Widths, signed, small};
 use crate::builder::{AirBuilder, Element, Row, engine};
 use crate::bus::{Bus, ClaimKind};
 use crate::graph::{Graph, Layer};
@@ -138,12 +145,14 @@ pub struct TensorBlock {
     pub source: Source,
     /// Where it goes.
     pub sink: Sink,
-    /// Right shift `s`.
+    /// Right shift `s`; the bits `k` of a ranged input.
     pub shift: u8,
     /// Width of the excess, `m`.
     pub excess_bits: u8,
-    /// Identifier of the activation table, from 1.
+    /// Identifier of the activation table, from 1; 0 for a ranged input.
     pub function: usize,
+    /// The smallest value of a ranged input.
+    pub lo: i32,
 }
 
 impl TensorBlock {
@@ -155,6 +164,11 @@ impl TensorBlock {
     /// Row of the first feature: below the unit row of a tensor that a layer reads.
     pub const fn first_feature(&self) -> usize {
         self.start + !self.is_output() as usize
+    }
+
+    /// Whether it is an input that limbs alone keep in its range.
+    pub const fn is_ranged(&self) -> bool {
+        self.function == 0
     }
 
     /// Whether `row` is the block's unit row.
@@ -213,22 +227,24 @@ pub struct Boundary {
 mod fixed {
     use super::engine;
     pub const REAL: usize = engine::WIDTH;
-    pub const UNIT: usize = REAL + 1;
-    pub const KEEP: usize = REAL + 2;
-    pub const FUNCTION: usize = REAL + 3;
-    pub const POW_SHIFT: usize = REAL + 4;
-    pub const ACC_KIND: usize = REAL + 5;
-    pub const ACC_TENSOR: usize = REAL + 6;
-    pub const ACC_COUNT: usize = REAL + 7;
-    pub const SUM_KIND: usize = REAL + 8;
-    pub const SUM_TENSOR: usize = REAL + 9;
-    pub const SUM_COUNT: usize = REAL + 10;
-    pub const LAYER: usize = REAL + 11;
-    pub const INDEX: usize = REAL + 12;
-    pub const TAKES: usize = REAL + 13;
-    pub const POW_FIRST: usize = REAL + 14;
-    pub const POW_STEP: usize = REAL + 15;
-    pub const LIMB_BITS: usize = REAL + 16;
+    pub const LOOKED: usize = REAL + 1;
+    pub const LO: usize = REAL + 2;
+    pub const UNIT: usize = REAL + 3;
+    pub const KEEP: usize = REAL + 4;
+    pub const FUNCTION: usize = REAL + 5;
+    pub const POW_SHIFT: usize = REAL + 6;
+    pub const ACC_KIND: usize = REAL + 7;
+    pub const ACC_TENSOR: usize = REAL + 8;
+    pub const ACC_COUNT: usize = REAL + 9;
+    pub const SUM_KIND: usize = REAL + 10;
+    pub const SUM_TENSOR: usize = REAL + 11;
+    pub const SUM_COUNT: usize = REAL + 12;
+    pub const LAYER: usize = REAL + 13;
+    pub const INDEX: usize = REAL + 14;
+    pub const TAKES: usize = REAL + 15;
+    pub const POW_FIRST: usize = REAL + 16;
+    pub const POW_STEP: usize = REAL + 17;
+    pub const LIMB_BITS: usize = REAL + 18;
 }
 
 /// Projection columns.
@@ -251,7 +267,7 @@ struct LaneCols {
 
 impl ActivationAir {
     /// The blocks of all tensors of `graph` with `positions` positions. `function_of` names the
-    /// activation table of a tensor.
+    /// activation table of a tensor, 0 for none.
     pub fn new(
         graph: &Graph,
         positions: u32,
@@ -269,15 +285,17 @@ impl ActivationAir {
                 None => (Source::Input(index), None),
                 Some(layer) => (Source::Layer(layer), Some(&graph.layers[layer].requant)),
             };
+            let ranged = graph.ranged_bits(index);
             let block = TensorBlock {
                 tensor: index,
                 start,
                 features: tensor.features as usize,
                 source,
                 sink: sink_of(&graph.layers, index),
-                shift: requant.map_or(0, |r| r.shift),
+                shift: requant.map_or(ranged.unwrap_or(0), |r| r.shift),
                 excess_bits: requant.map_or(0, |r| r.excess_bits),
                 function: function_of(index),
+                lo: ranged.map_or(0, |_| tensor.range.lo),
             };
             start = block.end();
             let is_input = matches!(block.source, Source::Input(_));
@@ -340,7 +358,8 @@ impl ActivationAir {
         EF: Field,
         X: Algebra<E> + Algebra<EF> + Copy,
     {
-        let (real, unit) = (row.fixed[fixed::REAL], row.fixed[fixed::UNIT]);
+        let (real, looked) = (row.fixed[fixed::REAL], row.fixed[fixed::LOOKED]);
+        let (lo, unit) = (row.fixed[fixed::LO], row.fixed[fixed::UNIT]);
         let pow_shift = row.fixed[fixed::POW_SHIFT];
         let (mut acc, mut out) = (X::ZERO, X::ZERO);
         for (lane, &sigma) in (0..self.lanes).zip(sigma_powers) {
@@ -352,8 +371,9 @@ impl ActivationAir {
                 quot += row.main[cols.side] * self.recompose(excess);
             }
             let sigma = X::from(sigma);
-            acc += sigma * (quot * pow_shift + real * rem);
-            out += sigma * (real * row.main[cols.out] + unit);
+            let looked_up = looked * row.main[cols.out];
+            acc += sigma * (quot * pow_shift + real * rem + lo);
+            out += sigma * (looked_up + (real - looked) * rem + lo + unit);
         }
         (acc, out)
     }
@@ -363,6 +383,7 @@ impl ActivationAir {
         let cols = self.lane(lane);
         let row = builder.row();
         let taken = -row.fixed[fixed::REAL];
+        let looked = -row.fixed[fixed::LOOKED];
         let function = row.fixed[fixed::FUNCTION];
         let (q, out) = (row.main[cols.q], row.main[cols.out]);
         let side = if self.limbs.excess > 0 {
@@ -372,7 +393,7 @@ impl ActivationAir {
         };
         builder.message(
             Bus::Activation,
-            taken,
+            looked,
             &[function, side, q, out].map(Element::Base),
         );
         for i in 0..self.num_limbs() {
@@ -444,8 +465,12 @@ impl ActivationAir {
         }
         if let Some(block) = block.filter(|block| r >= block.first_feature()) {
             set(fixed::REAL, F::ONE);
-            set(fixed::FUNCTION, small(block.function));
-            set(fixed::POW_SHIFT, F::TWO.exp_u64(u64::from(block.shift)));
+            set(fixed::LO, signed(i64::from(block.lo)));
+            if !block.is_ranged() {
+                set(fixed::LOOKED, F::ONE);
+                set(fixed::FUNCTION, small(block.function));
+                set(fixed::POW_SHIFT, F::TWO.exp_u64(u64::from(block.shift)));
+            }
             for i in 0..self.limbs.rem {
                 let bits = self.limbs.width(block.shift, i);
                 set(fixed::LIMB_BITS + i, F::from_u8(bits));
@@ -562,7 +587,7 @@ impl Air for ActivationAir {
     fn columns_of(&self, constraint: &str) -> &'static str {
         match constraint {
             "project" => "h, q, side, rem, excess",
-            "consume" => "s, out, v",
+            "consume" => "s, out, rem, v",
             _ => "v",
         }
     }

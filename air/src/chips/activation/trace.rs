@@ -88,7 +88,9 @@ impl ActivationAir {
         for block in &self.blocks {
             for index in 0..block.features * self.lanes {
                 let cell = cell(evaluation, block, index);
-                activation(block.function, cell.excess.signum(), cell.q);
+                if !block.is_ranged() {
+                    activation(block.function, cell.excess.signum(), cell.q);
+                }
                 for (i, limb) in self.rem_limbs(block, &cell).enumerate() {
                     range(self.limbs.width(block.shift, i), limb);
                 }
@@ -153,10 +155,16 @@ impl ActivationAir {
         challenges: &Challenges<EF>,
     ) -> (EF, EF) {
         let pow_shift = F::TWO.exp_u64(u64::from(block.shift));
+        let lo = signed::<F>(i64::from(block.lo));
         let (mut acc, mut out) = (EF::ZERO, EF::ZERO);
         for (lane, &sigma) in (0..self.lanes).zip(&challenges.sigma_powers) {
             let cols = self.lane(lane);
             let rem = self.recompose(&main[cols.rem..cols.rem + self.limbs.rem]);
+            if block.is_ranged() {
+                acc += sigma * (lo + rem);
+                out += sigma * (lo + rem);
+                continue;
+            }
             let mut quot = main[cols.q];
             if self.limbs.excess > 0 {
                 let excess = &main[cols.excess..cols.excess + self.limbs.excess];
@@ -189,11 +197,15 @@ fn cell(evaluation: &Evaluation, block: &TensorBlock, index: usize) -> Requantis
         Source::Layer(layer) => evaluation.layers[layer][index],
         Source::Input(_) => {
             let value = evaluation.tensors[block.tensor][index];
+            let (looked, rem) = match block.is_ranged() {
+                true => (0, value.wrapping_sub(block.lo) as u32),
+                false => (value, 0),
+            };
             Requantised {
-                q: value,
+                q: looked,
                 excess: 0,
-                rem: 0,
-                out: value,
+                rem,
+                out: looked,
             }
         }
     }

@@ -438,8 +438,10 @@ pub fn recount(layout: &Layout, main: &mut Main) -> usize {
     }
     for (i, table) in layout.tables.iter().enumerate() {
         if let Chip::Lookup(air) = &table.chip {
-            let counts = take_counts(air, &mut uses);
-            main[i] = Some(air.generate_main(&counts, table.height()));
+            // Cell by cell: columns beside and rows below may hold masks.
+            for (entry, n) in take_counts(air, &mut uses).into_iter().enumerate() {
+                *cell(main, i, entry / air.lanes, entry % air.lanes) = F::from_u32(n);
+            }
         }
     }
     uses.values().map(|&n| n as usize).sum()
@@ -465,7 +467,9 @@ fn messages(air: &ActivationAir, matrix: &RowMajorMatrix<F>) -> Vec<(bool, [F; 4
                 let cols = lane(air, b);
                 let side = cols.side.map_or(F::ZERO, |c| row[c]);
                 let function = F::from_usize(block.function);
-                found.push((false, [function, side, row[cols.q], row[cols.out]]));
+                if !block.is_ranged() {
+                    found.push((false, [function, side, row[cols.q], row[cols.out]]));
+                }
                 let limbs = [(&cols.rem, block.shift), (&cols.excess, block.excess_bits)];
                 for (columns, bits) in limbs {
                     for (i, &c) in columns.iter().enumerate() {

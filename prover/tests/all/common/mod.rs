@@ -50,6 +50,8 @@ pub struct Spec<'a> {
     pub shift: u8,
     pub functions: &'a [Function],
     pub weight_max: i32,
+    /// Whether the input's range is one value short of a power of two, and takes a table.
+    pub table_input: bool,
     pub seed: u64,
     pub privacy: Privacy,
 }
@@ -63,6 +65,7 @@ impl Default for Spec<'_> {
             shift: 6,
             functions: &[Function::Relu, Function::Identity],
             weight_max: 40,
+            table_input: false,
             seed: 1,
             privacy: Privacy::None,
         }
@@ -84,13 +87,9 @@ fn tensor(name: &str, features: u32, positions: u32, range: Range, frac_bits: i1
 pub fn mlp(spec: &Spec<'_>) -> Model {
     let mut rng = Rng(spec.seed);
     let bits = spec.bits;
-    let mut tensors = vec![tensor(
-        "x",
-        spec.widths[0],
-        spec.positions,
-        Range::signed(bits),
-        6,
-    )];
+    let mut range = Range::signed(bits);
+    range.lo += i32::from(spec.table_input);
+    let mut tensors = vec![tensor("x", spec.widths[0], spec.positions, range, 6)];
     let (mut layers, mut weights) = (Vec::new(), Vec::new());
     for (i, pair) in spec.widths.windows(2).enumerate() {
         let [inputs, outputs] = [pair[0], pair[1]];

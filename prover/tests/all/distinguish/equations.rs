@@ -8,7 +8,8 @@
 //! - its columns at the queries, at ζ and at ω·ζ, and those of the batch's mask;
 //! - its quotient's chunks, at the queries and at ζ;
 //! - the siblings in the first folding layer, which is a combination of the above at points that
-//!   were not queried, and of nothing else because the table is much taller than any other.
+//!   were not queried, and of nothing else if the table is much taller than any other. Where it is not,
+//!   they are not among the equations.
 //!
 //! So "could this witness have led to this proof?" is a question of linear algebra, with a certain
 //! answer. The probability of a proof, given a witness, is the share of masks that lead to it: the
@@ -63,13 +64,18 @@ fn functions(guess: &Guess) -> (usize, usize) {
     let tables = &guess.layout.tables;
     let index = tables.iter().position(|t| t.chip_name() == "functions");
     let index = index.expect("every layout has one");
-    // The first layer folds to the height of the next table, no further.
-    let others = tables.iter().enumerate().filter(|&(t, _)| t != index);
-    let tallest_other = others.map(|(_, t)| t.log_height).max();
-    let joins = tallest_other.map(|h| h + TOY.max_log_arity);
-    assert_eq!(joins, Some(tables[index].log_height));
     let with_main = |t: &&Table| t.committed.main > 0;
     (index, tables[..index].iter().filter(with_main).count())
+}
+
+/// Whether the first layer folds to the height of the next table, no further: then it is a combination
+/// of this table's columns.
+fn is_folded_alone(guess: &Guess, index: usize) -> bool {
+    let tables = guess.layout.tables.iter().enumerate();
+    let others = tables.filter(|&(t, _)| t != index);
+    let tallest_other = others.map(|(_, t)| t.log_height).max();
+    let joins = tallest_other.map(|h| h + TOY.max_log_arity);
+    joins == Some(guess.layout.tables[index].log_height)
 }
 
 impl<'a> Equations<'a> {
@@ -91,9 +97,13 @@ impl<'a> Equations<'a> {
         }
         let arity = 1 << TOY.max_log_arity;
         let beside = |&p: &usize| (p - p % arity..p - p % arity + arity).filter(move |&q| q != p);
+        let siblings = match is_folded_alone(guess, index) {
+            true => seen.positions.iter().flat_map(beside).collect(),
+            false => Vec::new(),
+        };
         Self {
             fixed: extend(&interpolate(&guess.setup.fixed[index])),
-            siblings: seen.positions.iter().flat_map(beside).collect(),
+            siblings,
             seen,
             guess,
             index,
