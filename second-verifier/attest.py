@@ -39,7 +39,8 @@ def main():
         bits, weakest = verify_attestation(key, data)
         print("accepted: the weights are integers that overflow no layer, whatever the input")
         print(f"key        {key.digest.hex()}")
-        print(f"security   {int(bits)} bits proven ({key.parameters.name}; weakest round: {weakest})")
+        name = key.parameters.name
+        print(f"security   {int(bits)} bits proven ({name}; weakest round: {weakest})")
 
     return command.run([args.vk, args.attestation], judge)
 

@@ -91,7 +91,8 @@ def main():
         print("accepted: both keys have the same weights")
         print(f"old key    {old.digest.hex()}")
         print(f"new key    {new.digest.hex()}")
-        print(f"security   {int(bits)} bits proven ({old.parameters.name}; weakest round: {weakest})")
+        name = old.parameters.name
+        print(f"security   {int(bits)} bits proven ({name}; weakest round: {weakest})")
 
     return command.run([args.old, args.new, args.proof], judge)
 
