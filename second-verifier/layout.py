@@ -215,7 +215,7 @@ def lookup(chip, arity, content, entries, hiding):
 
 
 def settle(table, hiding, outside_key=False, like=None):
-    """Height and committed widths of a table. It is as tall as the table `like`, if there is one."""
+    """Height and committed widths of a table: as tall as the table `like`, if there is one."""
     few = getattr(table, "entries", 0) <= 2**MAX_LOG_ENTRIES
     well_formed(few, f"the {table.chip} table has too many entries")
     well_formed(table.rows > 0, f"the {table.chip} table has no rows")
