@@ -4,7 +4,7 @@ from field import ZERO, powers, recombine, total
 
 RANGE, ACTIVATION, PRODUCT, CLAIM = 1, 2, 3, 4
 # Kinds of claims.
-ACCUMULATOR, INPUT, OUTPUT, DIGEST = 1, 2, 3, 4
+ACCUMULATOR, INPUT, OUTPUT, DIGEST, SUMS = 1, 2, 3, 4, 5
 
 
 class Challenges:

@@ -9,7 +9,7 @@ from keccak import digest
 
 MAGIC = b"PROVENN\0"
 VERSION = 3
-VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF = 1, 2, 3, 4
+VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF, ATTESTATION = 1, 2, 3, 4, 5
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)
 
@@ -173,16 +173,19 @@ def read_proof(data, profile):
     header_profile, payload = read_header(data, PROOF)
     well_formed(header_profile == profile, "the proof is of another profile than the key")
     r = Reader(payload)
-    names = "fixed weight main projection projection_next lookup lookup_next quotient"
     key, (inputs, outputs) = r.take(32), read_statement(r)
-    proof = Record(
-        key=key, inputs=inputs, outputs=outputs,
-        main=r.commitment(), projection=r.commitment(), lookup=r.commitment(),
-        quotient=r.commitment(), terminals=r.list(r.ext), lookup_pow=r.base(), ood_pow=r.base(),
-        opened=read_opened(r, names), mask=r.list(r.ext), **read_fri_proof(r),
-    )  # fmt: skip
+    proof = Record(key=key, inputs=inputs, outputs=outputs, **read_proof_of_tables(r))
     r.end()
     return proof
+
+
+def read_attestation(data, profile):
+    header_profile, payload = read_header(data, ATTESTATION)
+    well_formed(header_profile == profile, "the attestation is of another profile than the key")
+    r = Reader(payload)
+    attestation = Record(key=r.take(32), **read_proof_of_tables(r))
+    r.end()
+    return attestation
 
 
 def read_rekey_proof(data, profile):
@@ -195,6 +198,16 @@ def read_rekey_proof(data, profile):
     )  # fmt: skip
     r.end()
     return proof
+
+
+def read_proof_of_tables(r):
+    """What the page calls `Proof`."""
+    names = "fixed weight main projection projection_next lookup lookup_next quotient"
+    return dict(
+        main=r.commitment(), projection=r.commitment(), lookup=r.commitment(),
+        quotient=r.commitment(), terminals=r.list(r.ext), lookup_pow=r.base(), ood_pow=r.base(),
+        opened=read_opened(r, names), mask=r.list(r.ext), **read_fri_proof(r),
+    )  # fmt: skip
 
 
 def read_opened(r, names):

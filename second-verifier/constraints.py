@@ -1,5 +1,6 @@
 """What the tables of a key state (§9), the sum of buses (§10), the check at ζ (§12)."""
 
+import attested
 import compare
 import poseidon2
 import sha256
@@ -84,6 +85,7 @@ CHIPS = {
     "activation": activation, "weights": weights, "range": lookup, "functions": lookup,
     "sha256": sha256.state, "poseidon2": poseidon2.state,
     "bounds": compare.state, "leading": compare.state,
+    "attested weights": attested.weights, "attested sums": attested.sums,
 }  # fmt: skip
 
 

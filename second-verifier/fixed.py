@@ -1,5 +1,6 @@
-"""The fixed columns of a statement's tables at ζ: nobody has committed to them (§18.3)."""
+"""Fixed columns at ζ of tables outside the key: nobody has committed to them (§18.3, §19)."""
 
+import attested
 import compare
 import poseidon2
 import sha256
@@ -15,12 +16,13 @@ def range_rows(table):
 ROWS = {
     "sha256": sha256.fixed_rows, "poseidon2": poseidon2.fixed_rows,
     "bounds": compare.fixed_rows, "leading": compare.fixed_rows, "range": range_rows,
+    "attested weights": attested.weights_fixed, "attested sums": attested.sums_fixed,
 }  # fmt: skip
 
 
 def fixed_at(table, zeta):
     """(ζ^n − 1)/n · Σ_r cell(r)·ω^r/(ζ − ω^r), over the live rows."""
-    rows = ROWS[table.chip](table)
+    rows = list(ROWS[table.chip](table))
     assert len(rows) == table.rows
     values, x = [ZERO] * table.fixed, 1
     for r, row in enumerate(rows):

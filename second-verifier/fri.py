@@ -9,8 +9,8 @@ KINDS = ("fixed", "weight", "main", "projection", "lookup", "quotient")
 
 
 def what_is_opened(tables, opened, mask, zeta):
-    """For each of the six commitments, for each matrix: (log height, [(point, values), …])."""
-    commitments = []
+    """For each kind of columns, for each matrix: (log height, [(point, values), …])."""
+    commitments = {}
     for kind in KINDS:
         matrices = []
         for table, o in zip(tables, opened):
@@ -22,7 +22,9 @@ def what_is_opened(tables, opened, mask, zeta):
         if kind == "quotient" and mask:
             tallest = max(table.log_height for table in tables)
             matrices.append((tallest, [(zeta, mask)]))
-        commitments.append(matrices)
+        # An attestation opens no fixed columns.
+        if matrices:
+            commitments[kind] = matrices
     return commitments
 
 

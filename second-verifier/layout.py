@@ -12,6 +12,7 @@ from graph import length
 
 MIN_LOG_HEIGHT, MAX_LOG_HEIGHT = 6, 22
 MAX_LOG_ENTRIES = 20
+MAX_LOG_STATEMENT_CELLS = 26
 MAX_POSITIONS = 64
 MAX_PROOFS = 2**16
 LEAF_COLUMNS = 9
@@ -213,15 +214,17 @@ def lookup(chip, arity, content, entries, hiding):
     )  # fmt: skip
 
 
-def settle(table, hiding, of_statement=False):
-    """Height and committed widths of a table."""
+def settle(table, hiding, outside_key=False, like=None):
+    """Height and committed widths of a table: as tall as the table `like`, if there is one."""
     few = getattr(table, "entries", 0) <= 2**MAX_LOG_ENTRIES
     well_formed(few, f"the {table.chip} table has too many entries")
     well_formed(table.rows > 0, f"the {table.chip} table has no rows")
-    table.log_height = log_height(table.rows + table.mask_rows)
+    needed = log_height(table.rows + table.mask_rows)
+    table.log_height = like.log_height if like else needed
+    well_formed(needed <= table.log_height, f"the {table.chip} table needs more rows than it has")
     well_formed(table.log_height <= MAX_LOG_HEIGHT, f"the {table.chip} table is too tall")
     table.lookup = lookup_width(table.messages)
-    table.of_statement = of_statement
+    table.outside_key = outside_key
     commit_widths(table, hiding)
 
 
@@ -233,7 +236,7 @@ def check_messages(tables):
 def commit_widths(table, hiding):
     """Columns as they are committed, quotient chunks, and the distance of the chunks."""
     table.hiding = hiding is not None
-    table.committed_fixed = 0 if table.of_statement else table.fixed
+    table.committed_fixed = 0 if table.outside_key else table.fixed
     table.committed_main = table.main
     table.committed_projection, table.committed_lookup = table.projection, table.lookup
     table.chunks, table.stride = 2, 2**table.log_height
@@ -263,8 +266,10 @@ def with_statement(tables, graph, statement, hiding):
         table.mask_rows = mask_rows(hiding, blank=table.messages > 1)
     if widths:
         added.append(range_table(widths, hiding))
+    cells = sum(t.rows * t.fixed for t in added)
+    well_formed(cells <= 2**MAX_LOG_STATEMENT_CELLS, "the statement's tables have too many cells")
     for table in added:
-        settle(table, hiding, of_statement=True)
+        settle(table, hiding, outside_key=True)
     check_messages(tables + added)
     return tables + added
 

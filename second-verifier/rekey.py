@@ -7,8 +7,9 @@ usage: rekey.py --old old.vk --new new.vk x.rekey
 import argparse
 import sys
 
+import command
 from codec import DATA_AND_WEIGHTS, read_rekey_proof
-from errors import Malformed, Rejected, check, well_formed
+from errors import check, well_formed
 from field import DEGREE, OMEGA, ONE, P, recombine, total
 from fri import check_opening
 from security import check_rekey_security
@@ -83,28 +84,17 @@ def main():
     parser.add_argument("--new", required=True, metavar="VK", help="the key that replaces it")
     parser.add_argument("proof", help="the rekey proof")
     args = parser.parse_args()
-    files = []
-    try:
-        for path in (args.old, args.new, args.proof):
-            with open(path, "rb") as file:
-                files.append(file.read())
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
-        old, new = load_key(files[0]), load_key(files[1])
-        bits, weakest = verify_rekey(old, new, files[2])
-    except Malformed as error:
-        print(f"malformed: {error}", file=sys.stderr)
-        return 4
-    except Rejected as error:
-        print(f"rejected: {error}", file=sys.stderr)
-        return 1
-    print("accepted: both keys have the same weights")
-    print(f"old key    {old.digest.hex()}")
-    print(f"new key    {new.digest.hex()}")
-    print(f"security   {int(bits)} bits proven ({old.parameters.name}; weakest round: {weakest})")
-    return 0
+
+    def judge(old, new, data):
+        old, new = load_key(old), load_key(new)
+        bits, weakest = verify_rekey(old, new, data)
+        print("accepted: both keys have the same weights")
+        print(f"old key    {old.digest.hex()}")
+        print(f"new key    {new.digest.hex()}")
+        name = old.parameters.name
+        print(f"security   {int(bits)} bits proven ({name}; weakest round: {weakest})")
+
+    return command.run([args.old, args.new, args.proof], judge)
 
 
 if __name__ == "__main__":

@@ -25,14 +25,23 @@ PROFILES = {
 
 
 def security_rounds(graph, tables, profile):
-    log_q = DEGREE * log2(P)
-    k = 2 ** max(t.log_height for t in tables)
     projection = sum(2 * (t.features + t.positions) for t in graph.tensors)
     # Each table of a statement: its own identities, and one more claim on a tensor.
     largest = max(t.features + t.positions for t in graph.tensors)
-    projection += sum(largest + t.projection_degree for t in tables if t.of_statement)
-    messages = len(graph.inputs) + len(graph.outputs)
-    messages += sum(t.messages * 2**t.log_height for t in tables)
+    projection += sum(largest + t.projection_degree for t in tables if t.outside_key)
+    return rounds_of_tables(tables, profile, projection, len(graph.inputs) + len(graph.outputs))
+
+
+def attestation_rounds(tables, profile):
+    """The same for an attestation, which is about no tensor (§19)."""
+    return rounds_of_tables(tables, profile, sum(t.projection_degree for t in tables), 0)
+
+
+def rounds_of_tables(tables, profile, projection, claims):
+    """`projection`: the degrees of what σ and ρ check; `claims`: the verifier's own, at most."""
+    log_q = DEGREE * log2(P)
+    k = 2 ** max(t.log_height for t in tables)
+    messages = claims + sum(t.messages * 2**t.log_height for t in tables)
     constraints = sum(t.constraints + t.messages // 2 + 3 for t in tables)
     opened = sum(
         t.committed_fixed + t.weight + t.committed_main
@@ -69,6 +78,10 @@ def opening_rounds(tables, opened, profile):
 def check_security(graph, tables, profile):
     """The level of the weakest round, at least the profile's target, and that round's name."""
     return weakest_of(security_rounds(graph, tables, profile), profile)
+
+
+def check_attestation_security(tables, profile):
+    return weakest_of(attestation_rounds(tables, profile), profile)
 
 
 def check_rekey_security(tables, profile):

@@ -21,16 +21,17 @@ from codec import (
     DATA, DATA_AND_WEIGHTS, NONE, PROVING_KEY, Reader, read_graph, read_header, read_proof,
 )  # fmt: skip
 from errors import Malformed, Rejected
-from field import MONTY, ONE, P
+from field import ONE
 from fri import described_rounds
 from keccak import digest, keccak256
 from merkle import compress, leaves
 from security import PROFILES
 from statement import disclosed, statement_digest
+from test_keys import test_keys
 from test_statements import test_hashes, test_statements
 from testing import (
     SHOW_ALL, counts, first_sample, flipped, key_is_sound, read_file, refusal, refused, report,
-    restated, run, survivors,
+    restated, run, survivors, written,
 )  # fmt: skip
 from transcript import Challenger
 from verify import load_key, verify
@@ -63,23 +64,18 @@ def disclosed_otherwise(data, truth):
             yield restated(data, *sides)
 
 
-def encoded(extension_elements):
-    words = [a * MONTY % P for e in extension_elements for a in e.c]
-    return struct.pack(f"<Q{len(words)}I", len(extension_elements), *words)
-
-
 def other_masks(key, data):
     """The proof with other masks: every element changed in turn, and other lengths."""
     proof = read_proof(data, key.profile)
-    before = encoded(proof.opened[-1].quotient)
+    before = written(proof.opened[-1].quotient)
     assert data.count(before) == 1
     start = data.index(before) + len(before)
-    end = start + len(encoded(proof.mask))
+    end = start + len(written(proof.mask))
     masks = [proof.mask + [ONE]] + [proof.mask[:-1]] * (proof.mask != [])
     for i, element in enumerate(proof.mask):
         masks.append(proof.mask[:i] + [element + ONE] + proof.mask[i + 1 :])
     for mask in masks:
-        yield data[:start] + encoded(mask) + data[end:]
+        yield data[:start] + written(mask) + data[end:]
 
 
 def other_privacies(vk, key):
@@ -242,6 +238,7 @@ def main():
                 continue
             test_proof(provenn, folder, case, privacy, visibility, samples[case[0]])
         test_statements(provenn, folder, MODELS, samples)
+        test_keys(provenn, folder, MODELS)
     print(f"{counts[True]} passed, {counts[False]} failed")
     return 1 if counts[False] else 0
 

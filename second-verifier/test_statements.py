@@ -110,13 +110,24 @@ def test_tables(key):
     for said in statements:
         statement = [*zip((INPUT, OUTPUT), key.graph.inputs + key.graph.outputs, said)]
         laid_out = with_statement(key.tables, key.graph, statement, key.hiding)
-        tables.update((t.chip, t) for t in laid_out if t.of_statement)
+        tables.update((t.chip, t) for t in laid_out if t.outside_key)
         rounds = security_rounds(key.graph, laid_out, key.parameters)
         levels.append([round(bits, 2) for bits in rounds.values()])
     names = "rows log_height fixed main committed_main projection lookup messages"
     found = {name: [getattr(t, n) for n in names.split()] for name, t in tables.items()}
     report(found == TABLES, "tables of statements")
     report(levels == LEVELS, "levels of statements")
+    # A bound of §18.2, which no model of the tests comes near.
+    for elements, fits in ((2**18, True), (2**19, False)):
+        tensor = Record(features=elements, positions=1, range=(0, 255))
+        said = [(INPUT, 0, disclosed(digest=unsalted))]
+        try:
+            with_statement([], Record(tensors=[tensor]), said, key.hiding)
+            why = ""
+        except Malformed as error:
+            why = str(error)
+        what = f"a digest of {elements} elements {'is stated' if fits else 'takes too many cells'}"
+        report(fits == (not why) and ("cells" in why) != fits, what)
     zeta = Ext(1, 2, 3, 4, 5)
     for (chip, column), value in FIXED.items():
         found = fixed_at(tables[chip], zeta)[column].c

@@ -4,9 +4,11 @@ import ast
 import struct
 import subprocess
 import zipfile
+from types import SimpleNamespace as Record
 
 from codec import Reader, read_statement
 from errors import Malformed, Rejected
+from field import MONTY, ONE, P, Ext
 from statement import PARTS
 from verify import load_key, verify
 
@@ -104,3 +106,52 @@ def encode(said):
         content = getattr(said, part)
         encoded += b"\0" if content is None else b"\1" + parts[part](content)
     return encoded
+
+
+# Proofs as files, and every way to change one field of them
+
+
+def words(elements):
+    return struct.pack(f"<{len(elements)}I", *(a * MONTY % P for a in elements))
+
+
+def written(value, name=""):
+    """The bytes of what the codec read; `name` is that of the field it is in, or of the list."""
+    if isinstance(value, Ext):
+        return words(value.c)
+    if isinstance(value, int):
+        return words([value])
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, tuple):
+        # A digest of a path stands alone, a commitment is a cap of one digest.
+        cap = b"" if name == "path" else struct.pack("<Q", 1)
+        return cap + struct.pack("<4Q", *value)
+    if isinstance(value, list):
+        return struct.pack("<Q", len(value)) + b"".join(written(v, name) for v in value)
+    return b"".join(written(content, field) for field, content in vars(value).items())
+
+
+def variants(value, rng):
+    """Every field with another value, and every list with another length: (where, all of it). Of a
+    list's entries one is changed."""
+    if isinstance(value, Ext):
+        yield "", value + ONE
+    elif isinstance(value, int):
+        yield "", (value + 1) % P
+    elif isinstance(value, bytes):
+        yield "", flipped(value, rng.randrange(8 * len(value)))
+    elif isinstance(value, tuple):
+        i = rng.randrange(len(value))
+        yield "", (*value[:i], value[i] ^ 1, *value[i + 1 :])
+    elif isinstance(value, list):
+        yield ", longer", value + (value[-1:] or [ONE])
+        if value:
+            yield ", shorter", value[:-1]
+            i = rng.randrange(len(value))
+            for where, other in variants(value[i], rng):
+                yield f"[{i}]{where}", value[:i] + [other] + value[i + 1 :]
+    else:
+        for field, content in vars(value).items():
+            for where, other in variants(content, rng):
+                yield f".{field}{where}", Record(**{**vars(value), field: other})

@@ -85,8 +85,8 @@ class Challenger:
 
 
 def begin(tag, profile_number, *about):
-    """Step *begin* of a proof, about a key and a statement (§11), or of a rekey proof, about an old
-    and a new key (§17)."""
+    """Step *begin* of a proof, about a key and a statement (§11), of a rekey proof, about an old and
+    a new key (§17), or of an attestation, about a key (§19)."""
     c = Challenger()
     c.observe_bytes(digest(tag, b"babybear-keccak" + struct.pack("<H", VERSION)))
     c.observe_bytes(bytes([profile_number]))

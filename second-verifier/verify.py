@@ -8,11 +8,13 @@ import argparse
 import sys
 from types import SimpleNamespace as Record
 
+import command
 from audit import fixed_root
-from codec import read_proof, read_verifying_key
 from builder import OUTPUT, Challenges
+from codec import read_proof, read_verifying_key
 from constraints import check_buses, check_constraints
-from errors import Malformed, Rejected, check, well_formed
+from errors import check, well_formed
+from field import DEGREE
 from fixed import fixed_at
 from fri import KINDS, check_opening, what_is_opened
 from graph import check_graph
@@ -38,7 +40,7 @@ def load_key(data, audit=False):
     return key
 
 
-def check_shapes(tables, hiding, proof):
+def check_shapes(tables, proof):
     well_formed(len(proof.terminals) == len(tables), "wrong number of terminals")
     well_formed(len(proof.opened) == len(tables), "wrong number of opened tables")
     for t, o in zip(tables, proof.opened):
@@ -51,7 +53,8 @@ def check_shapes(tables, hiding, proof):
         }  # fmt: skip
         found = {name: len(values) for name, values in vars(o).items()}
         well_formed(found == expected, f"the openings of the {t.chip} table have a wrong shape")
-    well_formed(len(proof.mask) == (5 if hiding else 0), "the mask has a wrong length")
+    mask = DEGREE if any(t.hiding for t in tables) else 0
+    well_formed(len(proof.mask) == mask, "the mask has a wrong length")
 
 
 def verify(key, data):
@@ -63,9 +66,14 @@ def verify(key, data):
     statement = tensors_of(key.graph, proof.inputs, proof.outputs)
     tables = with_statement(key.tables, key.graph, statement, key.hiding)
     bits, weakest = check_security(key.graph, tables, key.parameters)
-    check_shapes(tables, key.hiding, proof)
-
     c = begin("provenn protocol", key.profile, key.digest, digest)
+    check_proof(key, tables, statement, c, proof)
+    return Record(digest=digest, tensors=statement, bits=bits, weakest=weakest)
+
+
+def check_proof(key, tables, statement, c, proof):
+    """Steps 6 to 12, from a transcript that has begun."""
+    check_shapes(tables, proof)
     c.observe_root(proof.main)
     sigma, rho, _tau = c.draw(), c.draw(), c.draw()
     c.observe_root(proof.projection)
@@ -83,12 +91,13 @@ def verify(key, data):
     challenges = Challenges(sigma, rho, alpha, beta, tables, receivers)
     check_buses(key.graph, statement, proof.terminals, challenges)
     for table, opened, terminal in zip(tables, proof.opened, proof.terminals):
-        fixed = fixed_at(table, zeta) if table.of_statement else opened.fixed
+        fixed = fixed_at(table, zeta) if table.outside_key else opened.fixed
         check_constraints(table, opened, fixed, terminal, challenges, lam, zeta)
     roots = [key.fixed, key.weights, proof.main, proof.projection, proof.lookup, proof.quotient]
+    root_of = dict(zip(KINDS, roots))
     commitments = what_is_opened(tables, proof.opened, proof.mask, zeta)
-    check_opening(c, key.parameters, KINDS, roots, commitments, proof)
-    return Record(digest=digest, tensors=statement, bits=bits, weakest=weakest)
+    roots = [root_of[kind] for kind in commitments]
+    check_opening(c, key.parameters, list(commitments), roots, list(commitments.values()), proof)
 
 
 def describe(said, in_full):
@@ -107,29 +116,7 @@ def describe(said, in_full):
         yield f"at position {position}: no feature exceeds {features}"
 
 
-def main():
-    parser = argparse.ArgumentParser(description="A second verifier for provenn.")
-    parser.add_argument("--vk", required=True, metavar="VK", help="the verifying key")
-    parser.add_argument("--audit", action="store_true", help="rebuild the fixed columns")
-    parser.add_argument("proof", help="the proof")
-    args = parser.parse_args()
-    try:
-        with open(args.vk, "rb") as file:
-            vk = file.read()
-        with open(args.proof, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
-        key = load_key(vk, args.audit)
-        proved = verify(key, data)
-    except Malformed as error:
-        print(f"malformed: {error}", file=sys.stderr)
-        return 4
-    except Rejected as error:
-        print(f"rejected: {error}", file=sys.stderr)
-        return 1
+def report(key, proved, audited):
     print("accepted")
     print(f"model      {key.model_digest.hex()}")
     print(f"key        {key.digest.hex()}")
@@ -146,8 +133,21 @@ def main():
     print(f"privacy    {hidden[key.privacy]}")
     name = key.parameters.name
     print(f"security   {int(proved.bits)} bits proven ({name}; weakest round: {proved.weakest})")
-    print(f"fixed      {'rebuilt from the graph' if args.audit else 'taken from the key'}")
-    return 0
+    print(f"fixed      {'rebuilt from the graph' if audited else 'taken from the key'}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="A second verifier for provenn.")
+    parser.add_argument("--vk", required=True, metavar="VK", help="the verifying key")
+    parser.add_argument("--audit", action="store_true", help="rebuild the fixed columns")
+    parser.add_argument("proof", help="the proof")
+    args = parser.parse_args()
+
+    def judge(vk, data):
+        key = load_key(vk, args.audit)
+        report(key, verify(key, data), args.audit)
+
+    return command.run([args.vk, args.proof], judge)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,385 @@
+"""Proofs about keys: attestations and rekey proofs, good and bad.
+
+Here both verifiers judge every file, and must come to the same exit code.
+"""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace as Record
+from unittest.mock import patch
+
+from attest import verify_attestation
+from attested import bound_of, lay_out_attestation, limits
+from codec import DATA_AND_WEIGHTS, read_attestation, read_rekey_proof
+from errors import Malformed, Rejected
+from field import Ext
+from fixed import fixed_at
+from keccak import digest
+from rekey import verify_rekey
+from security import attestation_rounds
+from test_statements import linear_model
+from testing import flipped, report, run, variants, written
+from verify import load_key
+
+HEADER, DIGEST = 12, 32
+FLIPS = 4
+PRIVATE = ["--weights", "private", "--proofs", "2"]
+ADULT, CANCER, MNIST, BATCH = "adult-income-mlp", "logreg_cancer", "mlp2_mnist", "batch of three"
+# Model, profile, how to set up.
+CASES = (
+    (ADULT, "latency", []),
+    (ADULT, "latency", PRIVATE),
+    (ADULT, "latency", ["--no-zk"]),
+    (CANCER, "p128", PRIVATE),
+    (CANCER, "throughput", ["--no-zk"]),
+    (MNIST, "compact", []),
+    (BATCH, "throughput", PRIVATE),
+)
+# Of these all fields are changed in turn.
+THOROUGH = CASES[1:3]
+
+BEGIN = {
+    "provenn rekey": "2cc67779ec8ab13de23785daebd6680e1a34e324f3550cd2118dfc4da60b1156",
+    "provenn attestation": "0f50b34f7b08048ad2f0cfb34dc13d9f260c3dd085ce1c2ab6014e13c9a5eb1d",
+}
+LIMITS = [
+    [-134201344, 268386303, 0, 4095, 268402687, [8, 8, 8, 5], [8, 5, 0, 0], [8, 1, 0, 0]],
+    [-25163776, 25159679, 0, 4095, 25161727, [8, 8, 8, 2], [8, 5, 0, 0], [6, 0, 0, 0]],
+]
+TABLES = (
+    {
+        "attested weights": [171, 9, 9, 16, 16, 2, 2, 9, 17],
+        "attested sums": [21, 6, 24, 32, 32, 1, 1, 17, 33],
+        "range": [359, 9, 6, 1, 1, 0, 0, 1, 1],
+    },
+    {
+        "attested weights": [111, 10, 9, 36, 36, 2, 2, 19, 37],
+        "attested sums": [21, 9, 24, 32, 32, 1, 2, 17, 33],
+        "range": [359, 10, 6, 1, 9, 0, 2, 1, 1],
+    },
+)
+LEVELS = (
+    [149.53, 138.26, 148.98, 143.53, 134.96, 140.53, 100.36, 128],
+    [149.08, 135.96, 148.58, 142.53, 133.37, 139.53, 101.54, 128],
+)
+FIXED = {
+    ("attested weights", 4): (942113097, 952627025, 624466025, 948349122, 1190979520),
+    ("attested weights", 7): (267905105, 465282618, 387167029, 1332064567, 1590330499),
+    ("attested weights", 8): (678345496, 438333645, 1445763429, 1369296797, 569731869),
+    ("attested sums", 9): (21472323, 1283707125, 1965736674, 1191270591, 481561397),
+    ("attested sums", 11): (693916691, 1283662919, 173951264, 962355879, 1743193869),
+    ("attested sums", 20): (515688811, 327776382, 22804846, 765104303, 1837462406),
+    ("range", 5): (1396613169, 1650098493, 672672001, 302388833, 1074059197),
+}
+
+
+def test_vectors():
+    """docs/protocol.md §17 and §19, the part that needs no files."""
+    for tag, wanted in BEGIN.items():
+        found = digest(tag, b"babybear-keccak\x03\x00").hex()
+        report(found == wanted, f"digest of the name `{tag}`")
+
+
+def test_limits():
+    """The same: a layer whose limits are those of the field."""
+
+    def bound(interval, domain=(0, 65535), shift=14):
+        tensors = [Record(features=2**20, range=interval), Record(features=1)]
+        layer = Record(input=0, output=1, domain=domain, shift=shift, excess_bits=0)
+        b = bound_of(Record(tensors=tensors, layers=[layer]), 0)
+        return [*limits(layer), b.top, *b.widths]
+
+    shared = [-8192, 939532289, 939540481, [8, 8, 8, 6]]
+    report(bound((-3, 5)) == [*shared, [8, 8, 8, 4], [8, 8, 4, 0]], "limits near the modulus")
+    report(bound((0, 0)) == [*shared, [8, 8, 8, 4], [8, 8, 8, 4]], "limits of an input of zeros")
+    for interval, *others in (((1, 5),), ((-5, -1),), ((-3, 5), (100000, 165535), 13)):
+        try:
+            bound(interval, *others)
+            report(False, f"limits of an input in {interval}")
+        except Malformed as error:
+            report("cannot be attested" in str(error), f"limits of an input in {interval}: {error}")
+
+
+def test_tables(public, private):
+    """The rest of it: for the key of §16, and one with private weights."""
+    found = []
+    for i, layer in enumerate(public.graph.layers):
+        b = bound_of(public.graph, i)
+        found.append([*limits(layer), b.below, b.above, b.top, *b.widths])
+    report(found == LIMITS, "limits of layers")
+    names = "rows log_height fixed main committed_main projection committed_projection lookup "
+    names += "messages"
+    for key, tables, levels in zip((public, private), TABLES, LEVELS):
+        laid_out = lay_out_attestation(key)
+        found = {t.chip: [getattr(t, n) for n in names.split()] for t in laid_out}
+        weights = "private" if key.privacy == DATA_AND_WEIGHTS else "public"
+        report(found == tables, f"tables of an attestation, {weights} weights")
+        rounds = attestation_rounds(laid_out, key.parameters).values()
+        found = [round(bits, 2) for bits in rounds]
+        report(found == levels, f"levels of an attestation, {weights} weights")
+    tables = {t.chip: t for t in lay_out_attestation(public)}
+    for (chip, column), value in FIXED.items():
+        found = fixed_at(tables[chip], Ext(1, 2, 3, 4, 5))[column].c
+        report(found == value, f"fixed column {column} of the {chip} table of an attestation")
+
+
+# Verdicts
+
+
+def own_verdict(check, data):
+    """Exit code and reason."""
+    try:
+        check(data)
+    except Malformed as error:
+        return 4, str(error)
+    except Rejected as error:
+        return 1, str(error)
+    return 0, ""
+
+
+class Judges:
+    """Both verifiers, of one kind of proof about given keys."""
+
+    def __init__(self, provenn, path, options, check):
+        self.command = [provenn, "-q", "verify", *options, path]
+        self.path, self.check, self.why = path, check, ""
+
+    def verdicts(self, data):
+        """The exit codes: that of provenn, and our own. Our reason is in `why`."""
+        self.path.write_bytes(data)
+        theirs = subprocess.run(self.command, capture_output=True).returncode
+        code, self.why = own_verdict(self.check, data)
+        return theirs, code
+
+    def expect_accepted(self, data, what):
+        start = time.monotonic()
+        found = self.verdicts(data)
+        report(found == (0, 0), f"{what}: accepted in {time.monotonic() - start:.1f} s")
+
+    def expect_refused(self, files, what, code=None, why=""):
+        """`files`: (where they differ from a good one, bytes); `why`: in our reason."""
+        count, wrong = 0, []
+        for where, data in files:
+            found, count = self.verdicts(data), count + 1
+            expected = found[0] in ((1, 4) if code is None else (code,))
+            if found[0] != found[1] or not expected or why not in self.why:
+                wrong.append((where, found, self.why))
+        report(count and not wrong, f"{what}: {count} refused {wrong or ''}".rstrip())
+
+
+def attestation_judges(provenn, folder, keys):
+    key = load_key((keys / "model.vk").read_bytes())
+    options = ["--vk", keys / "model.vk"]
+    check = lambda data: verify_attestation(key, data)
+    return key, Judges(provenn, folder / "x.attest", options, check)
+
+
+def rekey_judges(provenn, folder, old, new):
+    keys = [load_key((folder / "model.vk").read_bytes()) for folder in (old, new)]
+    options = ["--vk", old / "model.vk", "--successor", new / "model.vk"]
+    check = lambda data: verify_rekey(*keys, data)
+    return keys, Judges(provenn, folder / "x.rekey", options, check)
+
+
+def expect_each_alone(name, module, checks, judges, data):
+    """A forged file is refused by each of these checks of a module, should the others fail to."""
+    for alone, why in checks.items():
+        others = {check: lambda *_: None for check in checks if check != alone}
+        with patch.multiple(module, **others):
+            code, found = own_verdict(judges.check, data)
+        report(code == 1 and why in found, f"{name}: refused by {alone} alone: {found}")
+    with patch.multiple(module, **{check: lambda *_: None for check in checks}):
+        code, _ = own_verdict(judges.check, data)
+    report(code == 0, f"{name}: refused by nothing else")
+
+
+# Other files
+
+
+def other_bytes(data, rng):
+    """Another header, other lengths."""
+    for at in range(HEADER):
+        yield f"byte {at}", flipped(data, 8 * at + rng.randrange(8))
+    for length in (0, HEADER - 1, HEADER, HEADER + DIGEST, rng.randrange(len(data)), len(data) - 1):
+        yield f"{length} bytes", data[:length]
+    yield "a byte more", data + b"\0"
+
+
+def other_bits(data, rng):
+    """Flipped bits behind the header."""
+    for bit in (rng.randrange(8 * HEADER, 8 * len(data)) for _ in range(FLIPS)):
+        yield f"bit {bit}", flipped(data, bit)
+
+
+def other_fields(data, read, profile, rng):
+    proof = read(data, profile)
+    for where, other in variants(proof, rng):
+        yield where, data[:HEADER] + written(other)
+
+
+def with_other(data, read, profile, field):
+    """With another value somewhere in a list of a proof."""
+    proof = read(data, profile)
+    entries = variants(getattr(proof, field), random.Random(field))
+    setattr(proof, field, next(other for where, other in entries if where.endswith("]")))
+    return data[:HEADER] + written(proof)
+
+
+def renamed(data, *digests):
+    """A proof that says it is about other keys."""
+    return data[:HEADER] + b"".join(digests) + data[HEADER + DIGEST * len(digests) :]
+
+
+# Attestations
+
+
+def set_up(provenn, keys, model, calibrate, profile, options):
+    command = ["setup", model, "--calibrate", calibrate, "--profile", profile, *options]
+    run(provenn, *command, "--attest", "-o", keys)
+    return (keys / "model.attest").read_bytes()
+
+
+def test_attestation(provenn, folder, case, keys, data):
+    model, profile, options = case
+    name = f"attestation, {model}, {profile} {' '.join(options)}".rstrip()
+    key, judges = attestation_judges(provenn, folder, keys)
+    judges.expect_accepted(data, name)
+    rng = random.Random(name)
+    judges.expect_refused(other_bits(data, rng), f"{name}: flipped bits")
+    judges.expect_refused(other_bytes(data, rng), f"{name}: other headers and lengths", code=4)
+    if case in THOROUGH:
+        again = data[:HEADER] + written(read_attestation(data, key.profile))
+        report(again == data, f"{name}: written as it was read")
+        others = other_fields(data, read_attestation, key.profile, rng)
+        judges.expect_refused(others, f"{name}: changed fields")
+        expect_each_alone(f"{name}: another terminal", "verify", {
+            "check_buses": "buses do not balance", "check_constraints": "do not hold",
+            "check_opening": "",
+        }, judges, with_other(data, read_attestation, key.profile, "terminals"))  # fmt: skip
+    return key
+
+
+def test_other_keys(provenn, folder, attested):
+    """Attestations of other keys of one model and profile: under their names, and renamed."""
+    for keys, key, _ in attested:
+        _, judges = attestation_judges(provenn, folder, keys)
+        others = [data for _, other, data in attested if other is not key]
+        name = f"attestation, {keys.name}"
+        as_it_is = [("another key's", data) for data in others]
+        judges.expect_refused(as_it_is, f"{name}: other keys' attestations", code=1)
+        others = [("another key's", renamed(data, key.digest)) for data in others]
+        judges.expect_refused(others, f"{name}: other keys' attestations, renamed")
+
+
+def test_no_room(provenn, folder):
+    """A key whose mask leaves no room for an attestation."""
+    model, sample, keys = folder / "wide.onnx", folder / "wide.json", folder / "no room"
+    data = linear_model(model, 1, 554, 3)
+    sample.write_text(json.dumps({"input_data": [data]}))
+    command = ["setup", model, "--calibrate", sample, "--profile", "latency"]
+    options = ["--weights", "private", "--proofs"]
+    attestation = set_up(provenn, keys, model, sample, "latency", [*options, "2"])
+    run(provenn, *command, *options, "1", "-o", keys)
+    key, judges = attestation_judges(provenn, folder, keys)
+    files = [("renamed", renamed(attestation, key.digest))]
+    name = "attestation of a key without room for it"
+    judges.expect_refused(files, name, code=4, why="needs more rows than it has")
+
+
+# Rekey proofs
+
+
+def test_rekey(provenn, folder, name, old, new):
+    """`old` was replaced by `new`. Returns the proof."""
+    run(provenn, "rekey", old / "model.pk", "-o", new)
+    data = (new / "model.rekey").read_bytes()
+    keys, judges = rekey_judges(provenn, folder, old, new)
+    judges.expect_accepted(data, name)
+    rng = random.Random(name)
+    judges.expect_refused(other_bits(data, rng), f"{name}: flipped bits")
+    judges.expect_refused(other_bytes(data, rng), f"{name}: other headers and lengths", code=4)
+    again = data[:HEADER] + written(read_rekey_proof(data, keys[0].profile))
+    report(again == data, f"{name}: written as it was read")
+    others = other_fields(data, read_rekey_proof, keys[0].profile, rng)
+    judges.expect_refused(others, f"{name}: changed fields")
+    expect_each_alone(f"{name}: another opened value", "rekey", {
+        "check_weights": "not shown to be the same", "check_opening": "",
+    }, judges, with_other(data, read_rekey_proof, keys[0].profile, "opened"))  # fmt: skip
+    return data
+
+
+def test_other_successors(provenn, folder, data, pairs):
+    """A rekey proof, of none of these pairs of keys."""
+    for what, old, new, why in pairs:
+        keys, judges = rekey_judges(provenn, folder, old, new)
+        name = f"rekey proof of {what}"
+        judges.expect_refused([("as it is", data)], name, code=1, why=why or "for other keys")
+        files = [("", renamed(data, *(key.digest for key in keys)))]
+        why = why or "not shown to be the same"
+        judges.expect_refused(files, f"{name}, renamed", code=1, why=why)
+
+
+def test_commands(old, new):
+    """The exit codes of the commands."""
+    old_key, new_key = old / "model.vk", new / "model.vk"
+    attestation, rekey_proof = old / "model.attest", new / "model.rekey"
+    for script, arguments, code in (
+        ("attest.py", ["--audit", "--vk", old_key, attestation], 0),
+        ("attest.py", ["--vk", new_key, attestation], 1),
+        ("attest.py", ["--vk", old_key, old / "nothing"], 2),
+        ("attest.py", ["--vk", old_key, rekey_proof], 4),
+        ("rekey.py", ["--old", old_key, "--new", new_key, rekey_proof], 0),
+        ("rekey.py", ["--old", new_key, "--new", old_key, rekey_proof], 1),
+    ):
+        command = [sys.executable, "-B", Path(__file__).with_name(script), *arguments]
+        found = subprocess.run(command, capture_output=True).returncode
+        report(found == code, f"{script}: exit code {found} where it should be {code}")
+
+
+def test_keys(provenn, folder, models):
+    test_vectors()
+    test_limits()
+    batch, sample = folder / "batch.onnx", folder / "batch.json"
+    sample.write_text(json.dumps({"input_data": [linear_model(batch, 3, 11, 4)]}))
+    attested = []
+    for case in CASES:
+        model, profile, options = case
+        path = batch if model == BATCH else models / model / "model.onnx"
+        calibrate = sample if model == BATCH else models / model / "refs.npz"
+        keys = folder / f"{model} {profile} {' '.join(options)}".rstrip()
+        data = set_up(provenn, keys, path, calibrate, profile, options)
+        attested.append((keys, test_attestation(provenn, folder, case, keys, data), data))
+    (public, public_key, _), (private, private_key, _), (plain, *_), (cancer, *_) = attested[:4]
+    test_tables(public_key, private_key)
+    # The same weights under another mask.
+    model, calibrate = models / ADULT / "model.onnx", models / ADULT / "refs.npz"
+    twin = folder / f"{private.name}, again"
+    data = set_up(provenn, twin, model, calibrate, "latency", PRIVATE)
+    twins = (twin, load_key((twin / "model.vk").read_bytes()), data)
+    test_other_keys(provenn, folder, [*attested[:3], twins])
+    test_no_room(provenn, folder)
+
+    second, third, other = (folder / f"key {i}" for i in (2, 3, 4))
+    first = test_rekey(provenn, folder, "rekey proof, latency", private, second)
+    test_rekey(provenn, folder, "rekey proof, p128", cancer, other)
+    test_commands(private, second)
+    run(provenn, "rekey", second / "model.pk", "-o", third)
+    test_other_successors(provenn, folder, first, (
+        ("swapped keys", second, private, ""),
+        ("the next keys of the line", second, third, ""),
+        ("the key after the next", private, third, ""),
+        ("a twin", private, twin, ""),
+        ("the same key twice", private, private, "the new key is the old one"),
+        ("keys with public weights", public, public, "are not private"),
+        ("a new key with public weights", private, public, "differ in their privacy"),
+        ("a plain old key", plain, private, "are not private"),
+        ("keys of other profiles and models", private, cancer, "differ in their graph"),
+    ))  # fmt: skip
+    # The first key's attestation is good for the second because of the rekey proof, not by itself.
+    _, judges = attestation_judges(provenn, folder, second)
+    data = (private / "model.attest").read_bytes()
+    judges.expect_refused([("", data)], "attestation of the key before", code=1)
