@@ -29,8 +29,8 @@
 
 use crate::chips::Air;
 
-/// Fewest base columns of a matrix in a hiding commitment: nine elements of 30.9 bits each, so that
-/// an unopened leaf cannot be guessed.
+/// Fewest base columns of a leaf of a hiding commitment, the matrices of one height taken together: nine
+/// elements of 30.9 bits each, so that an unopened leaf cannot be guessed.
 pub const LEAF_COLUMNS: usize = 9;
 
 /// What a layout must hide.
@@ -76,11 +76,6 @@ impl Hiding {
     /// at the current row.
     pub const fn quotient_mask(&self) -> usize {
         self.current() + 1
-    }
-
-    /// Extension columns that make a leaf long enough.
-    pub const fn leaf_extensions(&self) -> usize {
-        LEAF_COLUMNS.div_ceil(self.degree)
     }
 
     /// The bands of a chip's table.

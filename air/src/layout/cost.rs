@@ -12,7 +12,6 @@ use super::log2_ceil;
 use crate::chips::activation::{ActivationAir, Limbs};
 use crate::graph::Graph;
 use crate::hiding::{Hiding, LEAF_COLUMNS};
-use crate::layout::Committed;
 use crate::logup::lookup_width;
 
 const COMMIT: u64 = 40;
@@ -29,11 +28,15 @@ fn height(rows: usize) -> u64 {
     1 << log2_ceil(rows).max(super::MIN_LOG_HEIGHT)
 }
 
-/// Base cells of a row that a proof commits to, with those that masks take to lengthen leaves. The
-/// quotient's are not counted: every table has as many.
+/// Base cells of a row that a proof commits to, as if no table of the same height helped to make its
+/// leaves long enough. The quotient's are not counted: every table has as many.
 fn committed(main: usize, projection: usize, lookup: usize, hiding: Option<&Hiding>) -> u64 {
-    let widths = Committed::trace(main, projection, lookup, hiding);
-    widths.main as u64 + DEGREE * (widths.projection + widths.lookup) as u64
+    let fewest = hiding.map_or(0, |h| LEAF_COLUMNS.div_ceil(h.degree));
+    let main = match (main, hiding) {
+        (1.., Some(_)) => main.max(LEAF_COLUMNS),
+        _ => main,
+    };
+    main as u64 + DEGREE * (projection.max(fewest) + lookup.max(fewest)) as u64
 }
 
 fn table_cost(rows: usize, committed: u64, opened: u64) -> u64 {

@@ -107,8 +107,13 @@ impl Layout {
             let lanes = cost::choose_table_lanes(content.len(), content.arity(), hiding);
             chips.push(Chip::Lookup(LookupAir { lanes, content }));
         }
-        let tables = chips.into_iter().map(|c| Table::new(c, hiding)).collect();
-        let layout = Self { tables };
+        let tables = chips.into_iter().map(|c| Table::new(c, hiding));
+        let mut layout = Self {
+            tables: tables.collect(),
+        };
+        if let Some(hiding) = hiding {
+            table::lengthen_leaves(&mut layout.tables, hiding);
+        }
         layout.check(modulus)?;
         Ok(layout)
     }
@@ -148,6 +153,8 @@ impl Layout {
         if !widths.is_empty() {
             layout.tables.push(range_table(widths, Some(hiding)));
         }
+        // By themselves: the key's tables are what they are.
+        table::lengthen_leaves(&mut layout.tables[self.tables.len()..], hiding);
         layout.check(modulus)?;
         Ok(layout)
     }
@@ -191,6 +198,9 @@ impl Layout {
         let sums = Chip::AttestSums(AttestSumsAir { layers });
         tables.push(Table::outside_key(sums, hiding));
         tables.push(range_table(widths, hiding));
+        if let Some(hiding) = hiding {
+            table::lengthen_leaves(&mut tables, hiding);
+        }
         let layout = Self { tables };
         layout.check(modulus)?;
         Ok(layout)

@@ -1,5 +1,6 @@
 //! # Table: a chip, its height, its masks and what is committed of it
 
+use alloc::vec::Vec;
 use core::ops::Sub;
 
 use p3_field::Field;
@@ -27,24 +28,56 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// What is committed of a trace with so many columns that constraints read.
-    pub fn trace(main: usize, projection: usize, lookup: usize, hiding: Option<&Hiding>) -> Self {
+    /// What is committed of a chip's columns.
+    fn of(widths: &Widths, hiding: bool) -> Self {
         let own = Self {
-            fixed: 0,
-            main,
-            projection,
-            lookup,
+            fixed: widths.fixed,
+            main: widths.main,
+            projection: widths.projection,
+            lookup: widths.lookup(),
             quotient: QUOTIENT_CHUNKS,
         };
-        hiding.map_or(own, |h| Self {
-            main: if main > 0 { main.max(LEAF_COLUMNS) } else { 0 },
-            // The cell that blinds the terminal needs a projection column.
-            projection: projection.max(h.leaf_extensions()),
-            lookup: lookup.max(h.leaf_extensions()),
-            // Chunks shorter by their masks: a third one takes the rest.
-            quotient: QUOTIENT_CHUNKS + 1,
-            ..own
-        })
+        match hiding {
+            false => own,
+            true => Self {
+                // The cell that blinds the terminal needs a projection column.
+                projection: own.projection.max(1),
+                // Chunks shorter by their masks: a third one takes the rest.
+                quotient: QUOTIENT_CHUNKS + 1,
+                ..own
+            },
+        }
+    }
+
+    /// The numbers of columns in M, P and L, with how many base columns one of them is.
+    fn traces(&mut self, degree: usize) -> [(&mut usize, usize); 3] {
+        [
+            (&mut self.main, 1),
+            (&mut self.projection, degree),
+            (&mut self.lookup, degree),
+        ]
+    }
+}
+
+/// Widens tables that hide something until every leaf of M, P and L has [`LEAF_COLUMNS`] base columns:
+/// a leaf is a row of all tables of one height, so one of them is widened for all.
+pub(super) fn lengthen_leaves(tables: &mut [Table], hiding: &Hiding) {
+    let mut heights: Vec<usize> = tables.iter().map(|t| t.log_height).collect();
+    heights.sort_unstable();
+    heights.dedup();
+    for height in heights {
+        for kind in 0..3 {
+            let class = tables.iter_mut().filter(|t| t.log_height == height);
+            let columns = class.map(|t| {
+                let traces = t.committed.traces(hiding.degree);
+                traces.into_iter().nth(kind)
+            });
+            let mut columns: Vec<_> = columns.flatten().filter(|(n, _)| **n > 0).collect();
+            let base = columns.iter().map(|(n, degree)| **n * degree).sum();
+            if let Some((first, degree)) = columns.first_mut() {
+                **first += LEAF_COLUMNS.saturating_sub(base).div_ceil(*degree);
+            }
+        }
     }
 }
 
@@ -69,19 +102,16 @@ pub struct Table {
 const QUOTIENT_CHUNKS: usize = MAX_DEGREE - 1;
 
 impl Table {
-    /// A chip's table, with mask rows if it is to hide anything.
+    /// A chip's table, with mask rows if it is to hide anything. Its leaves may be too short by
+    /// themselves, see [`lengthen_leaves`].
     pub fn new(chip: Chip, hiding: Option<&Hiding>) -> Self {
         let widths = chip.widths();
         let bands = hiding.map(|h| h.bands(&chip));
         let rows = chip.rows() + bands.unwrap_or_default().rows();
-        let trace = Committed::trace(widths.main, widths.projection, widths.lookup(), hiding);
         Self {
             chip,
             widths,
-            committed: Committed {
-                fixed: widths.fixed,
-                ..trace
-            },
+            committed: Committed::of(&widths, hiding.is_some()),
             log_height: log2_ceil(rows).max(MIN_LOG_HEIGHT),
             bands,
             quotient_mask: hiding.map_or(0, Hiding::quotient_mask),

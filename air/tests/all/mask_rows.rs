@@ -16,10 +16,11 @@ use air::chips::poseidon2::Poseidon2Air;
 use air::chips::sha256::Sha256Air;
 use air::chips::weights::linear_form;
 use air::chips::{Air, Chip};
-use air::graph::Range;
+use air::graph::{Model, Range};
 use air::hiding::{Hiding, LEAF_COLUMNS, MaskBands};
 use air::layout::{Layout, Table};
 use air::logup::LookupRow;
+use air::statement::{Disclosed, Hash, Statement, TensorDigest};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
@@ -331,14 +332,68 @@ fn bands_are_as_long_as_the_counts_say() {
     }
 }
 
+/// Layouts with tables of statements behind those of the key, and how many are the key's.
+fn statement_layouts(model: &Model) -> Vec<(Layout, usize)> {
+    let key = Layout::new(&model.graph, Some(HIDING), MODULUS).expect("it has a layout");
+    let input = &model.graph.tensors[0];
+    let bounds = vec![input.range; input.features as usize];
+    let digest = |hash| TensorDigest {
+        hash,
+        salted: true,
+        bytes: [0; 32],
+    };
+    let said = [Hash::Sha256, Hash::Poseidon2].map(|hash| Disclosed {
+        digest: Some(digest(hash)),
+        bounds: Some(bounds.clone()),
+        ..Disclosed::PRIVATE
+    });
+    let bounded = Disclosed {
+        bounds: Some(bounds.clone()),
+        ..Disclosed::PRIVATE
+    };
+    let layouts = said.into_iter().chain([bounded]).map(|input| {
+        let statement = Statement {
+            inputs: vec![input],
+            outputs: vec![Disclosed::PRIVATE],
+        };
+        let layout = key.with_statement(&model.graph, &statement, &HIDING, MODULUS);
+        let layout = layout.expect("it has a layout");
+        assert_eq!(layout.tables[..key.tables.len()], key.tables);
+        (layout, key.tables.len())
+    });
+    layouts.collect()
+}
+
 #[test]
 fn every_leaf_of_a_hiding_commitment_is_long_enough() {
-    for table in samples(PRIVATE_WEIGHTS) {
-        let c = table.committed;
-        assert!(c.main == 0 || c.main >= LEAF_COLUMNS);
-        assert!(c.projection * DEGREE >= LEAF_COLUMNS);
-        assert!(c.lookup * DEGREE >= LEAF_COLUMNS);
-        assert!(c.quotient * DEGREE >= LEAF_COLUMNS);
-        assert!(table.widths.weight == 0 || table.widths.weight >= LEAF_COLUMNS);
+    let model = crate::common::two_layers();
+    let graph = &model.graph;
+    let key = |hiding| Layout::new(graph, Some(hiding), MODULUS).expect("it has a layout");
+    let attestation = key(PRIVATE_WEIGHTS).attestation(graph, Some(&PRIVATE_WEIGHTS), MODULUS);
+    let mut widened = 0;
+    for (layout, of_key) in statement_layouts(&model).into_iter().chain([
+        (key(HIDING), 0),
+        (key(PRIVATE_WEIGHTS), 0),
+        (attestation.expect("it has a layout"), 0),
+    ]) {
+        // A key's tables do not rely on a statement's, nor these on them.
+        for tables in [&layout.tables[..of_key], &layout.tables[of_key..]] {
+            for table in tables {
+                let class = || tables.iter().filter(|t| t.log_height == table.log_height);
+                let leaf = |columns: fn(&Table) -> usize| class().map(columns).sum::<usize>();
+                let main = leaf(|t| t.committed.main);
+                assert!(main == 0 || main >= LEAF_COLUMNS);
+                assert!(leaf(|t| t.committed.projection * DEGREE) >= LEAF_COLUMNS);
+                assert!(leaf(|t| t.committed.lookup * DEGREE) >= LEAF_COLUMNS);
+                assert!(leaf(|t| t.committed.quotient * DEGREE) >= LEAF_COLUMNS);
+                assert!(table.committed.projection > 0, "its first cell blinds");
+                assert!(table.widths.weight == 0 || table.bands.is_some());
+                widened += table.committed.lookup - table.widths.lookup();
+            }
+        }
     }
+    assert!(widened > 0, "some leaf was too short");
+    let weights = key(PRIVATE_WEIGHTS);
+    let weights = weights.weight_tables().next().expect("there are weights");
+    assert!(weights.widths.weight >= LEAF_COLUMNS);
 }
