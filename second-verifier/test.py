@@ -28,7 +28,7 @@ from merkle import compress, leaves
 from security import PROFILES, security_rounds
 from statement import disclosed, statement_digest
 from test_keys import test_keys
-from test_statements import test_hashes, test_statements
+from test_statements import linear_model, test_hashes, test_statements
 from testing import (
     SHOW_ALL, counts, first_sample, flipped, key_is_sound, read_file, refusal, refused, report,
     restated, run, survivors, unranged, written,
@@ -39,8 +39,8 @@ from verify import load_key, verify
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "testdata" / "models"
 FLIPS = 10
-# Of §16: digests of key and model, tables, levels. The key there, the plain one, and the first with an
-# input that is not ranged.
+# Of §16: digests of key and model, tables, levels. The key there, the plain one, and the first with
+# an input that is not ranged.
 ADULT = "adult-income-mlp"
 KEYS = {
     (ADULT, "latency", "private input"): (
@@ -182,6 +182,39 @@ def test_vectors():
     report(found == statement, "digest of a statement that hides its input")
 
 
+# Linear models whose lanes or limbs would be others if a term of §8 was left out: inputs, outputs,
+# how to set up, weight lanes, limb width. The second's input is not ranged.
+CHOICES = (
+    (100, 20, [], 20, 6),
+    (5, 10, ["--bits", "11", "--no-zk"], 1, 6),
+)
+
+
+def test_choices(provenn, folder):
+    model, sample, proof = (folder / f"choice.{end}" for end in ("onnx", "json", "proof"))
+    keys = folder / "choice"
+    for inputs, outputs, options, lanes, limb_bits in CHOICES:
+        sample.write_text(json.dumps({"input_data": [linear_model(model, 1, inputs, outputs)]}))
+        setup = ["setup", model, "--calibrate", sample, "--profile", "latency", *options]
+        run(provenn, *setup, "-o", keys)
+        if "--no-zk" in options:
+            narrow(keys)
+        run(provenn, "prove", keys / "model.pk", "--input", sample, "-o", proof, *SHOW_ALL)
+        key = load_key((keys / "model.vk").read_bytes(), audit=True)
+        tables = {t.chip: t for t in key.tables}
+        found = tables["weights"].lanes, tables["activation"].limbs.bits
+        name = f"{inputs} to {outputs} {' '.join(options)}".rstrip()
+        report(found == (lanes, limb_bits), f"{name}: lanes and limbs {found}")
+        report(not refused(key, proof.read_bytes()), f"{name}: accepted")
+
+
+def narrow(keys):
+    """Puts an input that is not ranged into both keys of a folder."""
+    paths = [keys / "model.vk", keys / "model.pk"]
+    for path, data in zip(paths, unranged(*(path.read_bytes() for path in paths))):
+        path.write_bytes(data)
+
+
 def test_key_vector(key, name, wanted):
     """docs/protocol.md §16: the keys."""
     names = "chip rows log_height fixed weight main committed_main projection committed_projection "
@@ -202,9 +235,7 @@ def test_proof(provenn, folder, case, privacy, visibility, sample):
     setup = ["setup", MODELS / model / "model.onnx", "--calibrate", MODELS / model / "refs.npz"]
     run(provenn, *setup, "--profile", profile, *privacy, "-o", keys)
     if "input not ranged" in what:
-        paths = [keys / "model.vk", keys / "model.pk"]
-        for path, data in zip(paths, unranged(*(path.read_bytes() for path in paths))):
-            path.write_bytes(data)
+        narrow(keys)
     prove = ["prove", keys / "model.pk", "--input", sample, "-o", proof_path]
     run(provenn, *prove, *visibility)
     vk, pk, data = (p.read_bytes() for p in (keys / "model.vk", keys / "model.pk", proof_path))
@@ -296,6 +327,7 @@ def main():
                 print(f"       {', '.join(case)}: not run, this provenn has no {privacy[0]}")
                 continue
             test_proof(provenn, folder, case, privacy, visibility, samples[case[0]])
+        test_choices(provenn, folder)
         test_statements(provenn, folder, MODELS, samples)
         test_keys(provenn, folder, MODELS)
     print(f"{counts[True]} passed, {counts[False]} failed")

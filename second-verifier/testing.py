@@ -63,9 +63,9 @@ def key_is_sound(data, audit=True):
 
 
 def unranged(vk, pk):
-    """Verifying and proving key of the model with one value less in its first input's range, no power
-    of two. No option of `setup` makes such keys. The commitment F is that of our audit: `provenn`
-    proves with the key only if it comes to the same."""
+    """Verifying and proving key of the model with one value less in its first input's range: no
+    power of two. No option of `setup` makes such keys. The commitment F is that of our audit:
+    `provenn` proves with the key only if it comes to the same."""
     key = load_key(vk)
     _, payload = read_header(pk, PROVING_KEY)
     r = Reader(payload)
@@ -80,7 +80,8 @@ def unranged(vk, pk):
     tables = lay_out(graph, key.hiding)
     root = fixed_root(graph, tables, key.parameters.log_blowup)
     roots = struct.pack("<4Q", *key.fixed), struct.pack("<4Q", *root)
-    assert (vk.count(old), pk.count(old)) == (1, 2) and vk.count(roots[0]) == pk.count(roots[0]) == 1
+    assert (vk.count(old), pk.count(old)) == (1, 2)
+    assert vk.count(roots[0]) == pk.count(roots[0]) == 1
     return tuple(data.replace(old, new).replace(*roots) for data in (vk, pk))
 
 
