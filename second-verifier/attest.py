@@ -10,7 +10,7 @@ import sys
 import command
 from attested import lay_out_attestation
 from codec import read_attestation
-from errors import check
+from errors import Malformed, OverLimit, check
 from security import check_attestation_security
 from transcript import begin
 from verify import check_proof, load_key
@@ -18,8 +18,11 @@ from verify import check_proof, load_key
 
 def verify_attestation(key, data):
     """Returns the level and its weakest round."""
-    tables = lay_out_attestation(key)
-    level = check_attestation_security(tables, key.parameters)
+    try:
+        tables = lay_out_attestation(key)
+        level = check_attestation_security(tables, key.parameters)
+    except Malformed as error:
+        raise OverLimit(f"the weights of this key cannot be attested: {error}") from None
     attestation = read_attestation(data, key.profile)
     check(attestation.key == key.digest, "the attestation was made for another key")
     c = begin("provenn attestation", key.profile, key.digest)

@@ -7,7 +7,7 @@ from builder import CLAIM, RANGE, SUMS
 from codec import DATA_AND_WEIGHTS
 from errors import well_formed
 from field import P, ZERO, total
-from layout import ceil_div, check_messages, mask_rows, range_table, settle
+from layout import ceil_div, check_together, mask_rows, range_table, settle
 
 LIMBS, PARTS, CARRY_LIMBS = 4, 4, 2
 LARGEST_BYTE = 255
@@ -40,7 +40,7 @@ def bound_of(graph, index):
     below, above = -tensor.range[0], tensor.range[1]
     lo, hi = limits(layer)
     can = below >= 0 and above >= 0 and hi >= lo
-    well_formed(can, f"the weights of layer {index} cannot be attested")
+    well_formed(can, f"no limits of layer {index} can be attested")
     largest = [LARGEST_BYTE * tensor.features] * 2
     if max(below, above):
         most = (hi - lo) // max(below, above)
@@ -80,7 +80,7 @@ def lay_out_attestation(key):
     tables = [weights, sums, range_table(widths | {0, 8}, hiding)]
     for table in tables:
         settle(table, hiding, outside_key=True, like=of_key if table is weights else None)
-    check_messages(tables)
+    check_together(tables)
     return tables
 
 

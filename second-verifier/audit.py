@@ -4,7 +4,7 @@ import math
 
 from field import GENERATOR, OMEGA, P, reverse_bits
 from floats import evaluate
-from layout import function_of, limb_widths, shift_and_excess
+from layout import function_of, limb_widths, remainder_and_excess
 from merkle import commit
 
 
@@ -57,8 +57,8 @@ def commit_columns(tables, b):
 def activation_rows(graph, table, functions):
     inputs, layers = len(graph.inputs), graph.layers
     reader = {l.input: i for i, l in enumerate(layers)}
-    names = "real unit keep function pow_shift acc_kind acc_tensor acc_count sum_kind sum_tensor"
-    names += " sum_count layer index takes pow_first pow_step"
+    names = "real looked lo unit keep function pow_shift acc_kind acc_tensor acc_count sum_kind"
+    names += " sum_tensor sum_count layer index takes pow_first pow_step"
     limbs = table.limbs.rem + table.limbs.excess
     rows, above = [], None
 
@@ -76,20 +76,25 @@ def activation_rows(graph, table, functions):
         rows.append([cells.get(name, 0) for name in names.split()] + list(bits) + shown)
 
     for t in table.tensors:
-        shift, excess = shift_and_excess(graph, t)
-        bits = limb_widths(shift, excess, table.limbs)
-        function = 1 + functions.index(function_of(graph, t))
+        remainder, excess = remainder_and_excess(graph, t)
+        bits = limb_widths(remainder, excess, table.limbs)
+        function = function_of(graph, t)
+        if function is None:
+            own = dict(real=1, lo=graph.tensors[t].range[0] % P)
+        else:
+            number = 1 + functions.index(function)
+            own = dict(real=1, looked=1, function=number, pow_shift=2**remainder)
         features = graph.tensors[t].features
         if t in reader:
             # The unit row: the feature behind the last one, whose weights are the biases.
             add(below=above, unit=1, layer=reader[t], index=features, takes=1)
         for f in range(features):
-            cells = dict(real=1, function=function, pow_shift=2**shift)
             if t in reader:
-                add(bits, keep=1, layer=reader[t], index=f, takes=1, **cells)
+                add(bits, keep=1, layer=reader[t], index=f, takes=1, **own)
             else:
-                cells.update(keep=int(f > 0), pow_first=int(f == 0), pow_step=int(f + 1 < features))
-                add(bits, above if f == 0 else None, **cells)
+                first, inner = int(f == 0), int(f + 1 < features)
+                below = above if first else None
+                add(bits, below, keep=1 - first, pow_first=first, pow_step=inner, **own)
         above = t
     add(below=above)
     return rows

@@ -8,7 +8,7 @@ from field import MONTY_INVERSE, P, Ext
 from keccak import digest
 
 MAGIC = b"PROVENN\0"
-VERSION = 3
+VERSION = 4
 VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF, ATTESTATION = 1, 2, 3, 4, 5
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from errors import Malformed, Rejected
+from errors import Malformed, OverLimit, Rejected
 
 
 def run(paths, check):
@@ -18,6 +18,9 @@ def run(paths, check):
     except Malformed as error:
         print(f"malformed: {error}", file=sys.stderr)
         return 4
+    except OverLimit as error:
+        print(f"limit: {error}", file=sys.stderr)
+        return 5
     except Rejected as error:
         print(f"rejected: {error}", file=sys.stderr)
         return 1

@@ -24,12 +24,12 @@ def activation(b):
     """§9.1"""
     ch, table, limbs = b.ch, b.table, b.table.limbs
     step = b.fixed[2]
-    (real, unit, keep, function, pow_shift, acc_kind, acc_tensor, acc_count, sum_kind, sum_tensor,
-     sum_count, layer, index, takes, pow_first, pow_step) = b.fixed[4:20]  # fmt: skip
+    (real, looked, lo, unit, keep, function, pow_shift, acc_kind, acc_tensor, acc_count, sum_kind,
+     sum_tensor, sum_count, layer, index, takes, pow_first, pow_step) = b.fixed[4:22]  # fmt: skip
     h, v, s = b.projection[:3]
     h_next, v_next, s_next = b.projection_next[:3]
     count = limbs.rem + limbs.excess
-    bits, claimed = b.fixed[20 : 20 + count], b.fixed[20 + count :]
+    bits, claimed = b.fixed[22 : 22 + count], b.fixed[22 + count :]
     for (tensor, is_input), column in zip(table.boundary, claimed):
         if is_input:
             acc_count = acc_count + column * ch.receivers[tensor]
@@ -46,15 +46,15 @@ def activation(b):
         q, out, *cells = b.main[lane * width : (lane + 1) * width]
         side = cells.pop(0) if has_side else ZERO
         rem, exc = recompose(cells[: limbs.rem]), recompose(cells[limbs.rem :])
-        a = a + sigma * ((q + side * exc) * pow_shift + real * rem)
-        u = u + sigma * (real * out + unit)
+        a = a + sigma * ((q + side * exc) * pow_shift + real * rem + lo)
+        u = u + sigma * (looked * out + (real - looked) * rem + lo + unit)
         lanes.append((side, q, out, cells))
     b.zero(step * h_next - ch.rho * keep * h - a)
     b.zero(step * s_next - keep * s - u * v)
     b.zero(pow_first * (v - ONE))
     b.zero(pow_step * (v_next - ch.rho * v))
     for side, q, out, cells in lanes:
-        b.message(ACTIVATION, -real, function, side, q, out)
+        b.message(ACTIVATION, -looked, function, side, q, out)
         for width_of_limb, limb in zip(bits, cells):
             b.message(RANGE, -real, width_of_limb, limb)
     b.message(PRODUCT, -takes, layer, index, v)

@@ -1,8 +1,12 @@
-"""The two ways in which a file can fail."""
+"""The ways in which a file can fail."""
 
 
 class Malformed(Exception):
     """A key or proof that is not what the protocol calls one (exit code 4)."""
+
+
+class OverLimit(Exception):
+    """What is asked for is more than the protocol allows, whatever the proof (exit code 5)."""
 
 
 class Rejected(Exception):

@@ -55,6 +55,13 @@ def length(interval):
     return interval[1] - interval[0] + 1
 
 
+def ranged_bits(graph, tensor):
+    """The bits `k` of a graph input with `2^k` values, `k ≥ 1`; 0 for other tensors (§8)."""
+    values = length(graph.tensors[tensor].range)
+    is_ranged = tensor < len(graph.inputs) and values & (values - 1) == 0
+    return values.bit_length() - 1 if is_ranged else 0
+
+
 def _interval_is_sound(interval):
     return 1 <= length(interval) and max(abs(interval[0]), abs(interval[1])) <= MAX_VALUE
 

@@ -8,11 +8,11 @@ import sha256
 from codec import DATA_AND_WEIGHTS, NONE
 from errors import well_formed
 from field import DEGREE, P
-from graph import length
+from graph import length, ranged_bits
 
 MIN_LOG_HEIGHT, MAX_LOG_HEIGHT = 6, 22
 MAX_LOG_ENTRIES = 20
-MAX_LOG_STATEMENT_CELLS = 26
+MAX_LOG_OUTSIDE_CELLS = 26
 MAX_POSITIONS = 64
 MAX_PROOFS = 2**16
 LEAF_COLUMNS = 9
@@ -36,6 +36,21 @@ def lookup_width(messages):
     return messages // 2 + 1 if messages else 0
 
 
+def widened(main, projection, lookup, hiding):
+    """Columns as they are committed: under a hiding key more than constraints read."""
+    if hiding is None:
+        return main, projection, lookup
+    main = max(main, LEAF_COLUMNS) if main else 0
+    extensions = ceil_div(LEAF_COLUMNS, DEGREE)
+    return main, max(projection, extensions), max(lookup, extensions)
+
+
+def columns(main, projection, lookup, hiding):
+    """The same, as base columns of the cost model."""
+    main, projection, lookup = widened(main, projection, lookup, hiding)
+    return main + DEGREE * (projection + lookup)
+
+
 def table_cost(rows, committed, opened):
     return 2 ** log_height(rows) * (COMMIT * committed + OPEN * opened) + COLUMN * (
         committed + opened
@@ -43,8 +58,8 @@ def table_cost(rows, committed, opened):
 
 
 def lookup_cost(entries, arity, lanes, hiding):
-    committed = lanes + DEGREE * lookup_width(lanes)
-    return table_cost(ceil_div(entries, lanes) + mask_rows(hiding), committed, lanes * arity)
+    rows = ceil_div(entries, lanes) + mask_rows(hiding)
+    return table_cost(rows, columns(lanes, 0, lookup_width(lanes), hiding), lanes * arity)
 
 
 def hiding_of(privacy, proofs, parameters):
@@ -85,11 +100,12 @@ def weight_rows(shapes, lanes):
 def choose_weight_lanes(shapes, hiding):
     weights = sum(k * n for k, n in shapes)
     fewest = LEAF_COLUMNS if hiding and hiding.weight_openings else 1
+    aux = columns(0, 1, 1, hiding)
 
     def cost(lanes):
         rows = weight_rows(shapes, lanes) + mask_rows(hiding, weights=True)
-        over_budget = 100 * 2 * DEGREE * 2 ** log_height(rows) > AUX_PER_WEIGHT * weights
-        return over_budget, table_cost(rows, 2 * DEGREE, lanes)
+        over_budget = 100 * aux * 2 ** log_height(rows) > AUX_PER_WEIGHT * weights
+        return over_budget, table_cost(rows, aux, lanes)
 
     return min(range(fewest, 257), key=cost)
 
@@ -98,9 +114,9 @@ def limb_width(bits, i, limb_bits):
     return min(max(bits - i * limb_bits, 0), limb_bits)
 
 
-def limb_widths(shift, excess_bits, limbs):
+def limb_widths(remainder_bits, excess_bits, limbs):
     """Widths of a row's limbs: remainder first, then excess."""
-    rem = [limb_width(shift, i, limbs.bits) for i in range(limbs.rem)]
+    rem = [limb_width(remainder_bits, i, limbs.bits) for i in range(limbs.rem)]
     return rem + [limb_width(excess_bits, i, limbs.bits) for i in range(limbs.excess)]
 
 
@@ -112,29 +128,34 @@ def activation_rows(graph, positions):
 
 def choose_limbs(graph, positions, hiding):
     layers = [l for l in graph.layers if graph.tensors[l.output].positions == positions]
-    shift = max((l.shift for l in layers), default=0)
-    excess = max((l.excess_bits for l in layers), default=0)
+    # Of an input that is not ranged nothing is split.
+    inputs = [i for i in graph.inputs if graph.tensors[i].positions == positions]
+    remainders = [l.shift for l in layers] + [k for i in inputs if (k := ranged_bits(graph, i))]
+    excesses = [l.excess_bits for l in layers]
     rows = activation_rows(graph, positions) + mask_rows(hiding, blank=True)
 
     def candidate(bits):
-        return Record(bits=bits, rem=ceil_div(shift, bits), excess=ceil_div(excess, bits))
+        rem, excess = (ceil_div(max(of, default=0), bits) for of in (remainders, excesses))
+        return Record(bits=bits, rem=rem, excess=excess)
 
     def cost(limbs):
-        widths = {w for l in layers for w in limb_widths(l.shift, l.excess_bits, limbs)}
+        widths = {limb_width(n, i, limbs.bits) for n in remainders for i in range(limbs.rem)}
+        widths |= {limb_width(n, i, limbs.bits) for n in excesses for i in range(limbs.excess)}
         entries = max(1, sum(2**w for w in widths))
         count = limbs.rem + limbs.excess
         cells = positions * (2 + (limbs.excess > 0) + count)
         messages = positions * (1 + count) + 3
-        activation = table_cost(rows, cells + DEGREE * (3 + lookup_width(messages)), 20)
-        return activation + lookup_cost(
-            entries, 2, choose_table_lanes(entries, 2, hiding), hiding
-        )
+        committed = columns(cells, 3, lookup_width(messages), hiding)
+        lanes = choose_table_lanes(entries, 2, hiding)
+        return table_cost(rows, committed, 20) + lookup_cost(entries, 2, lanes, hiding)
 
     return min((candidate(bits) for bits in range(1, 17)), key=cost)
 
 
 def function_of(graph, tensor):
-    """(function, in_frac_bits, out_frac_bits, domain, image)"""
+    """(function, in_frac_bits, out_frac_bits, domain, image); none of a ranged input."""
+    if ranged_bits(graph, tensor):
+        return None
     if tensor < len(graph.inputs):
         interval = graph.tensors[tensor].range
         return (IDENTITY, 0, 0, interval, interval)
@@ -145,9 +166,10 @@ def function_of(graph, tensor):
     return (l.function, *scales, l.domain, l.image)
 
 
-def shift_and_excess(graph, tensor):
+def remainder_and_excess(graph, tensor):
+    """How many bits of a tensor's rows are in limbs."""
     if tensor < len(graph.inputs):
-        return 0, 0
+        return ranged_bits(graph, tensor), 0
     layer = graph.layers[tensor - len(graph.inputs)]
     return layer.shift, layer.excess_bits
 
@@ -158,8 +180,9 @@ def lay_out(graph, hiding):
         well_formed(t.positions <= MAX_POSITIONS, f"tensor {i} has too many positions")
     functions = []
     for i in range(len(graph.tensors)):
-        if function_of(graph, i) not in functions:
-            functions.append(function_of(graph, i))
+        function = function_of(graph, i)
+        if function is not None and function not in functions:
+            functions.append(function)
 
     tables, widths = [], set()
     for positions in sorted({t.positions for t in graph.tensors}):
@@ -167,13 +190,13 @@ def lay_out(graph, hiding):
         count = limbs.rem + limbs.excess
         tensors = [i for i, t in enumerate(graph.tensors) if t.positions == positions]
         for i in tensors:
-            widths.update(limb_widths(*shift_and_excess(graph, i), limbs))
+            widths.update(limb_widths(*remainder_and_excess(graph, i), limbs))
         # Inputs and outputs, which a statement may show: (tensor, whether it is an input).
         boundary = [(i, i in graph.inputs) for i in tensors if i in graph.inputs + graph.outputs]
         tables.append(Record(
             chip="activation", lanes=positions, limbs=limbs, tensors=tensors, boundary=boundary,
             rows=activation_rows(graph, positions), mask_rows=mask_rows(hiding, blank=True),
-            fixed=20 + count + len(boundary), weight=0,
+            fixed=22 + count + len(boundary), weight=0,
             main=positions * (2 + (limbs.excess > 0) + count), projection=3,
             constraints=4, messages=positions * (1 + count) + 3,
             sigma_powers=positions, rho_powers=2,
@@ -195,7 +218,7 @@ def lay_out(graph, hiding):
             tables.append(table)
     for table in tables:
         settle(table, hiding)
-    check_messages(tables)
+    check_together(tables)
     return tables
 
 
@@ -228,7 +251,11 @@ def settle(table, hiding, outside_key=False, like=None):
     commit_widths(table, hiding)
 
 
-def check_messages(tables):
+def check_together(tables):
+    # Fixed columns that the verifier computes itself.
+    cells = sum(t.rows * t.fixed for t in tables if t.outside_key)
+    few = cells <= 2**MAX_LOG_OUTSIDE_CELLS
+    well_formed(few, "the tables of the statement or attestation have too many fixed cells")
     messages = sum(t.messages * 2**t.log_height for t in tables)
     well_formed(messages < P, "the tables have too many messages")
 
@@ -237,15 +264,10 @@ def commit_widths(table, hiding):
     """Columns as they are committed, quotient chunks, and the distance of the chunks."""
     table.hiding = hiding is not None
     table.committed_fixed = 0 if table.outside_key else table.fixed
-    table.committed_main = table.main
-    table.committed_projection, table.committed_lookup = table.projection, table.lookup
+    trace = widened(table.main, table.projection, table.lookup, hiding)
+    table.committed_main, table.committed_projection, table.committed_lookup = trace
     table.chunks, table.stride = 2, 2**table.log_height
     if hiding:
-        extensions = ceil_div(LEAF_COLUMNS, DEGREE)
-        if table.main:
-            table.committed_main = max(table.main, LEAF_COLUMNS)
-        table.committed_projection = max(table.projection, extensions)
-        table.committed_lookup = max(table.lookup, extensions)
         table.chunks = 3
         table.stride -= hiding.queries + DEGREE + 1
 
@@ -266,11 +288,9 @@ def with_statement(tables, graph, statement, hiding):
         table.mask_rows = mask_rows(hiding, blank=table.messages > 1)
     if widths:
         added.append(range_table(widths, hiding))
-    cells = sum(t.rows * t.fixed for t in added)
-    well_formed(cells <= 2**MAX_LOG_STATEMENT_CELLS, "the statement's tables have too many cells")
     for table in added:
         settle(table, hiding, outside_key=True)
-    check_messages(tables + added)
+    check_together(tables + added)
     return tables + added
 
 

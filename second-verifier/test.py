@@ -25,13 +25,13 @@ from field import ONE
 from fri import described_rounds
 from keccak import digest, keccak256
 from merkle import compress, leaves
-from security import PROFILES
+from security import PROFILES, security_rounds
 from statement import disclosed, statement_digest
 from test_keys import test_keys
-from test_statements import test_hashes, test_statements
+from test_statements import linear_model, test_hashes, test_statements
 from testing import (
     SHOW_ALL, counts, first_sample, flipped, key_is_sound, read_file, refusal, refused, report,
-    restated, run, survivors, written,
+    restated, run, survivors, unranged, written,
 )  # fmt: skip
 from transcript import Challenger
 from verify import load_key, verify
@@ -39,6 +39,44 @@ from verify import load_key, verify
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "testdata" / "models"
 FLIPS = 10
+# Of §16: digests of key and model, tables, levels. The key there, the plain one, and the first with
+# an input that is not ranged.
+ADULT = "adult-income-mlp"
+KEYS = {
+    (ADULT, "latency", "private input"): (
+        "446f0fd97323e0de2da7170b64ca83af2eb610787a8db4c4f939cddd9661f349",
+        "7292638696a8c6e68b422838d1c06f39958de19b36411517b75e81604103f9b3",
+        [
+            ("activation", 53, 10, 29, 0, 8, 9, 3, 3, 5, 5, 9, 1),
+            ("weights", 171, 9, 8, 4, 0, 0, 1, 2, 1, 2, 1, 4),
+            ("range", 73, 9, 6, 0, 1, 9, 0, 2, 1, 2, 1, 1),
+            ("functions", 1640, 11, 24, 0, 5, 9, 0, 2, 3, 3, 5, 5),
+        ],
+        [147.81, 137.41, 149.95, 141.53, 133.0, 138.53, 101.54, 128.0],
+    ),
+    (ADULT, "latency", "no zk"): (
+        "42e453a3f66809b0686409bf0fb0e0c896ff0bf3034edc5e81080d850e657b04",
+        "9c38157e6edad05f9ca85cb5fffc2bf512d4f3f6bfa90a82f2ca5d0c4b795ab1",
+        [
+            ("activation", 53, 6, 29, 0, 8, 8, 3, 3, 5, 5, 9, 1),
+            ("weights", 111, 7, 8, 7, 0, 0, 1, 1, 1, 1, 1, 7),
+            ("range", 73, 7, 6, 0, 1, 1, 0, 0, 1, 1, 1, 1),
+            ("functions", 1640, 11, 24, 0, 5, 5, 0, 0, 3, 3, 5, 5),
+        ],
+        [147.81, 138.29, 149.95, 141.53, 133.47, 138.53, 100.36, 128.0],
+    ),
+    (ADULT, "latency", "input not ranged"): (
+        "fd7eed603d2bef7e23e4ea4da82f4ea6f4cf13c767162f28949aa0d8c4c8f082",
+        "fc5910429459ab034e3ccc36ed128c33640b68b634b8c4be23bf006b646198d8",
+        [
+            ("activation", 53, 10, 29, 0, 8, 9, 3, 3, 5, 5, 9, 1),
+            ("weights", 171, 9, 8, 4, 0, 0, 1, 2, 1, 2, 1, 4),
+            ("range", 73, 9, 6, 0, 1, 9, 0, 2, 1, 2, 1, 1),
+            ("functions", 1537, 11, 36, 0, 8, 9, 0, 2, 5, 5, 8, 8),
+        ],
+        [147.81, 137.03, 149.83, 141.53, 132.88, 138.53, 101.54, 128.0],
+    ),
+}
 
 
 def other_value(key, data):
@@ -111,8 +149,8 @@ def test_vectors():
     """docs/protocol.md §16, the part that needs no files."""
     empty = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     report(keccak256(b"").hex() == empty, "Keccak-256 of nothing")
-    protocol = "6e19f004c0e54721d9eb70ffccb25de4669076262d0e39d132dc31aa23beff50"
-    found = digest("provenn protocol", b"babybear-keccak\x03\x00").hex()
+    protocol = "97ae34c14bdbb00f78ea1ec381f7d027a473e0c3a80c098abe25f64cd1f2186c"
+    found = digest("provenn protocol", b"babybear-keccak\x04\x00").hex()
     report(found == protocol, "digest of the protocol's name")
     leaf = "5d57b2bada93eb605df9825521fe946c7de08026f9fd37169e510a07f300a30c"
     report(struct.pack("<4Q", *leaves([[1, 2, 3]])[0]).hex() == leaf, "a leaf")
@@ -144,12 +182,60 @@ def test_vectors():
     report(found == statement, "digest of a statement that hides its input")
 
 
+# Linear models whose lanes or limbs would be others if a term of §8 was left out: inputs, outputs,
+# how to set up, weight lanes, limb width. The second's input is not ranged.
+CHOICES = (
+    (100, 20, [], 20, 6),
+    (5, 10, ["--bits", "11", "--no-zk"], 1, 6),
+)
+
+
+def test_choices(provenn, folder):
+    model, sample, proof = (folder / f"choice.{end}" for end in ("onnx", "json", "proof"))
+    keys = folder / "choice"
+    for inputs, outputs, options, lanes, limb_bits in CHOICES:
+        sample.write_text(json.dumps({"input_data": [linear_model(model, 1, inputs, outputs)]}))
+        setup = ["setup", model, "--calibrate", sample, "--profile", "latency", *options]
+        run(provenn, *setup, "-o", keys)
+        if "--no-zk" in options:
+            narrow(keys)
+        run(provenn, "prove", keys / "model.pk", "--input", sample, "-o", proof, *SHOW_ALL)
+        key = load_key((keys / "model.vk").read_bytes(), audit=True)
+        tables = {t.chip: t for t in key.tables}
+        found = tables["weights"].lanes, tables["activation"].limbs.bits
+        name = f"{inputs} to {outputs} {' '.join(options)}".rstrip()
+        report(found == (lanes, limb_bits), f"{name}: lanes and limbs {found}")
+        report(not refused(key, proof.read_bytes()), f"{name}: accepted")
+
+
+def narrow(keys):
+    """Puts an input that is not ranged into both keys of a folder."""
+    paths = [keys / "model.vk", keys / "model.pk"]
+    for path, data in zip(paths, unranged(*(path.read_bytes() for path in paths))):
+        path.write_bytes(data)
+
+
+def test_key_vector(key, name, wanted):
+    """docs/protocol.md §16: the keys."""
+    names = "chip rows log_height fixed weight main committed_main projection committed_projection "
+    names += "lookup committed_lookup messages lanes"
+    key_digest, model_digest, tables, levels = wanted
+    found = key.digest.hex(), key.model_digest.hex()
+    report(found == (key_digest, model_digest), f"{name}: digests")
+    found = [tuple(getattr(t, n) for n in names.split()) for t in key.tables]
+    report(found == tables, f"{name}: tables")
+    rounds = security_rounds(key.graph, key.tables, key.parameters)
+    report([round(bits, 2) for bits in rounds.values()] == levels, f"{name}: levels")
+
+
 def test_proof(provenn, folder, case, privacy, visibility, sample):
     model, profile, what = case
     name = f"{model}, {profile}, {what}"
     keys, proof_path = folder / "keys", folder / "x.proof"
     setup = ["setup", MODELS / model / "model.onnx", "--calibrate", MODELS / model / "refs.npz"]
     run(provenn, *setup, "--profile", profile, *privacy, "-o", keys)
+    if "input not ranged" in what:
+        narrow(keys)
     prove = ["prove", keys / "model.pk", "--input", sample, "-o", proof_path]
     run(provenn, *prove, *visibility)
     vk, pk, data = (p.read_bytes() for p in (keys / "model.vk", keys / "model.pk", proof_path))
@@ -164,6 +250,8 @@ def test_proof(provenn, folder, case, privacy, visibility, sample):
     except (Malformed, Rejected) as error:
         report(False, f"{name}: {error}")
         return
+    if case in KEYS:
+        test_key_vector(key, name, KEYS[case])
     inputs = len(key.graph.inputs)
     shown = ["private" if said.values is None else "public" for said in tensors]
     wanted = ["private"] * inputs + ["public"] * (len(tensors) - inputs)
@@ -214,20 +302,22 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         samples = {"mlp2_mnist": ROOT / "testdata" / "mnist-seven.json"}
-        for model in ("adult-income-mlp", "logreg_cancer"):
+        for model in (ADULT, "logreg_cancer"):
             samples[model] = folder / f"{model}.json"
             sample = first_sample(MODELS / model / "refs.npz")
             samples[model].write_text(json.dumps({"input_data": [sample]}))
         private_weights = ["--weights", "private", "--proofs", "2"]
         show_input = ["--input-visibility", "public"]
         hide_output = ["--output-visibility", "private"]
-        adult, cancer, mnist = "adult-income-mlp", "logreg_cancer", "mlp2_mnist"
+        adult, cancer, mnist = ADULT, "logreg_cancer", "mlp2_mnist"
         help_text = subprocess.run([provenn, "setup", "--help"], check=True, capture_output=True)
         for case, privacy, visibility in (
             ((adult, "latency", "private input"), [], []),
             ((adult, "p128", "all public"), [], SHOW_ALL),
             ((adult, "latency", "no zk"), ["--no-zk"], SHOW_ALL),
             ((adult, "latency", "private weights"), private_weights, []),
+            ((adult, "latency", "input not ranged"), [], []),
+            ((adult, "latency", "input not ranged, no zk"), ["--no-zk"], SHOW_ALL),
             ((cancer, "throughput", "private output"), [], show_input + hide_output),
             ((cancer, "latency", "all private"), private_weights, hide_output),
             ((mnist, "latency", "private input"), [], []),
@@ -237,6 +327,7 @@ def main():
                 print(f"       {', '.join(case)}: not run, this provenn has no {privacy[0]}")
                 continue
             test_proof(provenn, folder, case, privacy, visibility, samples[case[0]])
+        test_choices(provenn, folder)
         test_statements(provenn, folder, MODELS, samples)
         test_keys(provenn, folder, MODELS)
     print(f"{counts[True]} passed, {counts[False]} failed")

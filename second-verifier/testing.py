@@ -6,9 +6,11 @@ import subprocess
 import zipfile
 from types import SimpleNamespace as Record
 
-from codec import Reader, read_statement
+from audit import fixed_root
+from codec import PROVING_KEY, Reader, read_graph, read_header, read_statement
 from errors import Malformed, Rejected
 from field import MONTY, ONE, P, Ext
+from layout import lay_out
 from statement import PARTS
 from verify import load_key, verify
 
@@ -58,6 +60,29 @@ def key_is_sound(data, audit=True):
     except Malformed:
         return False
     return True
+
+
+def unranged(vk, pk):
+    """Verifying and proving key of the model with one value less in its first input's range: no
+    power of two. No option of `setup` makes such keys. The commitment F is that of our audit:
+    `provenn` proves with the key only if it comes to the same."""
+    key = load_key(vk)
+    _, payload = read_header(pk, PROVING_KEY)
+    r = Reader(payload)
+    graph = read_graph(r)
+    old = payload[: r.at]
+    r = Reader(payload)
+    # The number of tensors, and of the first what stands before its range.
+    r.u64(), r.string(), r.list(r.u32), r.take(8)
+    lo, hi = graph.tensors[0].range
+    graph.tensors[0].range = lo, hi - 1
+    new = old[: r.at] + struct.pack("<ii", lo, hi - 1) + old[r.at + 8 :]
+    tables = lay_out(graph, key.hiding)
+    root = fixed_root(graph, tables, key.parameters.log_blowup)
+    roots = struct.pack("<4Q", *key.fixed), struct.pack("<4Q", *root)
+    assert (vk.count(old), pk.count(old)) == (1, 2)
+    assert vk.count(roots[0]) == pk.count(roots[0]) == 1
+    return tuple(data.replace(old, new).replace(*roots) for data in (vk, pk))
 
 
 def flipped(data, bit):
