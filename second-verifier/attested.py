@@ -7,7 +7,7 @@ from builder import CLAIM, RANGE, SUMS
 from codec import DATA_AND_WEIGHTS
 from errors import well_formed
 from field import P, ZERO, total
-from layout import ceil_div, check_together, mask_rows, range_table, settle
+from layout import ceil_div, check_together, lengthen_leaves, mask_rows, range_table, settle
 
 LIMBS, PARTS, CARRY_LIMBS = 4, 4, 2
 LARGEST_BYTE = 255
@@ -80,6 +80,7 @@ def lay_out_attestation(key):
     tables = [weights, sums, range_table(widths | {0, 8}, hiding)]
     for table in tables:
         settle(table, hiding, outside_key=True, like=of_key if table is weights else None)
+    lengthen_leaves(tables, hiding)
     check_together(tables)
     return tables
 

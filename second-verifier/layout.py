@@ -36,18 +36,12 @@ def lookup_width(messages):
     return messages // 2 + 1 if messages else 0
 
 
-def widened(main, projection, lookup, hiding):
-    """Columns as they are committed: under a hiding key more than constraints read."""
-    if hiding is None:
-        return main, projection, lookup
-    main = max(main, LEAF_COLUMNS) if main else 0
-    extensions = ceil_div(LEAF_COLUMNS, DEGREE)
-    return main, max(projection, extensions), max(lookup, extensions)
-
-
 def columns(main, projection, lookup, hiding):
-    """The same, as base columns of the cost model."""
-    main, projection, lookup = widened(main, projection, lookup, hiding)
+    """Base columns of the cost model: as if no other table had the same height."""
+    if hiding is not None:
+        main = max(main, LEAF_COLUMNS) if main else 0
+        extensions = ceil_div(LEAF_COLUMNS, DEGREE)
+        projection, lookup = max(projection, extensions), max(lookup, extensions)
     return main + DEGREE * (projection + lookup)
 
 
@@ -218,6 +212,7 @@ def lay_out(graph, hiding):
             tables.append(table)
     for table in tables:
         settle(table, hiding)
+    lengthen_leaves(tables, hiding)
     check_together(tables)
     return tables
 
@@ -264,12 +259,27 @@ def commit_widths(table, hiding):
     """Columns as they are committed, quotient chunks, and the distance of the chunks."""
     table.hiding = hiding is not None
     table.committed_fixed = 0 if table.outside_key else table.fixed
-    trace = widened(table.main, table.projection, table.lookup, hiding)
-    table.committed_main, table.committed_projection, table.committed_lookup = trace
+    table.committed_main, table.committed_lookup = table.main, table.lookup
+    table.committed_projection = max(table.projection, 1) if hiding else table.projection
     table.chunks, table.stride = 2, 2**table.log_height
     if hiding:
         table.chunks = 3
         table.stride -= hiding.queries + DEGREE + 1
+
+
+def lengthen_leaves(tables, hiding):
+    """Under a hiding key, widens a table of each height until the leaves they share are long enough."""
+    if hiding is None:
+        return
+    for height in {table.log_height for table in tables}:
+        same = [table for table in tables if table.log_height == height]
+        for trace, degree in (("main", 1), ("projection", DEGREE), ("lookup", DEGREE)):
+            name = "committed_" + trace
+            wide = [table for table in same if getattr(table, name) > 0]
+            missing = LEAF_COLUMNS - sum(degree * getattr(table, name) for table in wide)
+            if wide and missing > 0:
+                first = wide[0]
+                setattr(first, name, getattr(first, name) + ceil_div(missing, degree))
 
 
 # Tables of a statement (§18.2).
@@ -290,6 +300,7 @@ def with_statement(tables, graph, statement, hiding):
         added.append(range_table(widths, hiding))
     for table in added:
         settle(table, hiding, outside_key=True)
+    lengthen_leaves(added, hiding)
     check_together(tables + added)
     return tables + added
 
