@@ -103,7 +103,7 @@ const QUOTIENT_CHUNKS: usize = MAX_DEGREE - 1;
 
 impl Table {
     /// A chip's table, with mask rows if it is to hide anything. Its leaves may be too short by
-    /// themselves, see [`lengthen_leaves`].
+    /// themselves: `lengthen_leaves` sees to it.
     pub fn new(chip: Chip, hiding: Option<&Hiding>) -> Self {
         let widths = chip.widths();
         let bands = hiding.map(|h| h.bands(&chip));
