@@ -19,7 +19,7 @@ def what_is_opened(tables, opened, mask, zeta):
                 points.append((zeta * OMEGA[table.log_height], getattr(o, kind + "_next")))
             if points[0][1]:
                 matrices.append((table.log_height, points))
-        if kind == "quotient" and mask:
+        if kind == "projection" and mask:
             tallest = max(table.log_height for table in tables)
             matrices.append((tallest, [(zeta, mask)]))
         # An attestation opens no fixed columns.

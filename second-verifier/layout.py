@@ -1,5 +1,6 @@
 """From the graph to tables (§8). Nothing here is read from a proof."""
 
+from copy import copy
 from types import SimpleNamespace as Record
 
 import compare
@@ -271,12 +272,15 @@ def lengthen_leaves(tables, hiding):
     """Under a hiding key, widens a table of each height until the leaves they share are long enough."""
     if hiding is None:
         return
+    tallest = max(table.log_height for table in tables)
     for height in {table.log_height for table in tables}:
         same = [table for table in tables if table.log_height == height]
         for trace, degree in (("main", 1), ("projection", DEGREE), ("lookup", DEGREE)):
             name = "committed_" + trace
             wide = [table for table in same if getattr(table, name) > 0]
             missing = LEAF_COLUMNS - sum(degree * getattr(table, name) for table in wide)
+            if trace == "projection" and height == tallest:
+                missing -= DEGREE  # the mask of the batch
             if wide and missing > 0:
                 first = wide[0]
                 setattr(first, name, getattr(first, name) + ceil_div(missing, degree))
@@ -300,9 +304,13 @@ def with_statement(tables, graph, statement, hiding):
         added.append(range_table(widths, hiding))
     for table in added:
         settle(table, hiding, outside_key=True)
-    lengthen_leaves(added, hiding)
-    check_together(tables + added)
-    return tables + added
+    # Leaves are those of all tables of a proof, so the key's may be widened otherwise.
+    together = [copy(table) for table in tables] + added
+    for table in together:
+        commit_widths(table, hiding)
+    lengthen_leaves(together, hiding)
+    check_together(together)
+    return together
 
 
 def tables_of(tensor, said):

@@ -215,9 +215,12 @@ impl<'a, P: Protocol> Run<'a, P> {
             masks.projection(layout, &mut projection);
         }
         adversary.projection(&mut projection, sigma, rho);
+        let batch_mask = masks.as_mut().map(|masks| self.batch_mask(masks));
         let (projection_commit, projection_data) =
             info_span!("commit projection").in_scope(|| {
-                self.commit_extension(projection.iter().flatten(), |t| t.committed.projection)
+                let columns = projection.iter().flatten();
+                let matrices = self.base_columns(columns, |t| t.committed.projection);
+                commit::<P>(&prover.pcs, matrices.chain(batch_mask))
             })?;
         let (lookup_pow, [alpha, beta]) = transcript
             .projection(&projection_commit, profile, Pow::Find)
@@ -231,8 +234,10 @@ impl<'a, P: Protocol> Run<'a, P> {
             masks.lookup(layout, &projection, &mut lookup, &mut terminals);
         }
         adversary.lookup(&mut lookup, &mut terminals);
-        let (lookup_commit, lookup_data) = info_span!("commit lookup")
-            .in_scope(|| self.commit_extension(lookup.iter(), |t| t.committed.lookup))?;
+        let (lookup_commit, lookup_data) = info_span!("commit lookup").in_scope(|| {
+            let matrices = self.base_columns(lookup.iter(), |t| t.committed.lookup);
+            commit::<P>(&prover.pcs, matrices)
+        })?;
         let lambda = transcript.lookup(&lookup_commit, &terminals);
 
         // Q → ζ
@@ -245,8 +250,6 @@ impl<'a, P: Protocol> Run<'a, P> {
         ];
         let quotients = info_span!("quotient")
             .in_scope(|| self.quotients(data, &challenges, &terminals, lambda, masks.as_mut()));
-        let batch_mask = masks.map(|masks| self.batch_mask(masks));
-        let quotients = quotients.into_iter().chain(batch_mask).collect();
         let (quotient_commit, quotient_data) = info_span!("commit quotient").in_scope(|| {
             <P::Pcs as UnivariateStarkPcs<P::Challenge, P::Challenger>>::commit_ldes(
                 &prover.pcs,
@@ -284,19 +287,18 @@ impl<'a, P: Protocol> Run<'a, P> {
         })
     }
 
-    /// Commits to extension columns, as their base columns.
-    fn commit_extension<'c>(
-        &self,
+    /// Extension columns as base columns, a matrix for each table that has any.
+    fn base_columns<'c>(
+        &'c self,
         columns: impl Iterator<Item = &'c Vec<P::Challenge>>,
-        width: impl Fn(&Table) -> usize,
-    ) -> Result<(verifier::config::Commitment<P>, ProverData<P>), SetupError> {
+        width: impl Fn(&Table) -> usize + Copy + 'c,
+    ) -> impl Iterator<Item = RowMajorMatrix<P::Val>> {
         let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-        let tables = self.layout.tables.iter().filter(|t| width(t) > 0);
-        let matrices = columns.zip(tables).map(|(column, table)| {
+        let tables = self.layout.tables.iter().filter(move |t| width(t) > 0);
+        columns.zip(tables).map(move |(column, table)| {
             let base = P::Challenge::flatten_to_base(column.clone());
             RowMajorMatrix::new(base, width(table) * degree)
-        });
-        commit::<P>(&self.prover.pcs, matrices)
+        })
     }
 
     fn lookup_columns(
@@ -385,23 +387,14 @@ impl<'a, P: Protocol> Run<'a, P> {
         RowMajorMatrixCow::new(extended.values.into(), extended.width)
     }
 
-    /// The low-degree extension of the mask of the batched opening.
-    fn batch_mask(&self, mut masks: Masks) -> RowMajorMatrix<P::Val> {
+    /// The mask of the batched opening, as tall as the tallest table.
+    fn batch_mask(&self, masks: &mut Masks) -> RowMajorMatrix<P::Val> {
         let degree = <P::Challenge as BasedVectorSpace<P::Val>>::DIMENSION;
-        let height = 1 << self.layout.max_log_height();
-        self.prover
-            .dft
-            .coset_lde_batch(
-                masks.batch(height, degree),
-                self.prover.prepared.profile.log_blowup,
-                P::Val::GENERATOR,
-            )
-            .bit_reverse_rows()
-            .to_row_major_matrix()
+        masks.batch(1 << self.layout.max_log_height(), degree)
     }
 
-    /// Opens all commitments: F, W, M, Q at ζ, P and L at ζ and ω·ζ. With Q goes the mask of the
-    /// batch, whose values come second. A commitment that no table has columns in, F of an
+    /// Opens all commitments: F, W, M, Q at ζ, P and L at ζ and ω·ζ. With P goes the mask of the
+    /// batch at ζ, whose values come second. A commitment that no table has columns in, F of an
     /// attestation, is left out.
     fn open(
         &self,
@@ -425,19 +418,21 @@ impl<'a, P: Protocol> Run<'a, P> {
                     })
                     .collect(),
             })
-            .filter(|request| !request.points.is_empty())
             .collect();
-        if let (true, Some(last)) = (layout.is_hiding(), requests.last_mut()) {
-            last.points.push(vec![zeta]);
+        if layout.is_hiding() {
+            requests[PROJECTION].points.push(vec![zeta]);
         }
+        requests.retain(|request| !request.points.is_empty());
         let (mut opened, proof) = <P::Pcs as Pcs<P::Challenge, P::Challenger>>::open(
             &self.prover.pcs,
             requests,
             challenger,
         )
         .map_err(|e| ProveError::Open(format!("{e:?}")))?;
-        let mask = match (layout.is_hiding(), opened.last_mut()) {
-            (true, Some(last)) => last.pop().unwrap_or_default().concat(),
+        let before = ROUNDS[..PROJECTION].iter();
+        let before = before.filter(|(width, _)| tables.iter().any(|t| width(t) > 0));
+        let mask = match (layout.is_hiding(), opened.get_mut(before.count())) {
+            (true, Some(projection)) => projection.pop().unwrap_or_default().concat(),
             _ => Vec::new(),
         };
         Ok((arrange(tables, opened), mask, proof))
@@ -456,6 +451,9 @@ const ROUNDS: [(Width, bool); 6] = [
     (|t| t.committed.lookup, true),
     (|_| 1, false),
 ];
+
+/// Which of them is P.
+const PROJECTION: usize = 3;
 
 /// From the commitment scheme's order (commitment, matrix, point) to one record per table.
 fn arrange<EF: Clone>(tables: &[Table], opened: OpenedValues<EF>) -> Vec<TableOpenings<EF>> {

@@ -329,11 +329,14 @@ pub(crate) type Round<P> = CommitmentOpening<
     TwoAdicMultiplicativeCoset<<P as Protocol>::Val>,
 >;
 
+/// Which commitment is P.
+const PROJECTION: usize = 3;
+
 /// A table's values of one commitment, at each point it is opened at.
 type Pick<EF> = fn(&TableOpenings<EF>) -> Vec<Vec<EF>>;
 
-/// All commitments with the points they are opened at: F, W, M at ζ; P, L at ζ and ω·ζ; Q at ζ, and
-/// with it the mask of the batch. Those no table has columns in, F of an attestation, are left out.
+/// All commitments with the points they are opened at: F, W, M at ζ; P, L at ζ and ω·ζ, and with P the
+/// mask of the batch at ζ; Q at ζ. Those no table has columns in, F of an attestation, are left out.
 fn opening_rounds<P: Protocol>(
     prepared: &Prepared<P>,
     layout: &Layout,
@@ -357,11 +360,11 @@ fn opening_rounds<P: Protocol>(
         .into_iter()
         .map(|(commitment, pick)| opening_round(layout, proof, zeta, commitment, pick))
         .collect::<Option<_>>()?;
-    rounds.retain(|round| !round.matrices.is_empty());
     if layout.is_hiding() {
         let log_height = layout.max_log_height();
         let values = proof.mask.clone();
-        rounds.last_mut()?.matrices.push(MatrixOpening {
+        let projection = rounds.get_mut(PROJECTION)?;
+        projection.matrices.push(MatrixOpening {
             domain: TwoAdicMultiplicativeCoset::new(P::Val::ONE, log_height)?,
             points: vec![PointOpening {
                 point: zeta,
@@ -369,6 +372,7 @@ fn opening_rounds<P: Protocol>(
             }],
         });
     }
+    rounds.retain(|round| !round.matrices.is_empty());
     Some(rounds)
 }
 

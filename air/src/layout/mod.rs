@@ -153,8 +153,7 @@ impl Layout {
         if !widths.is_empty() {
             layout.tables.push(range_table(widths, Some(hiding)));
         }
-        // By themselves: the key's tables are what they are.
-        table::lengthen_leaves(&mut layout.tables[self.tables.len()..], hiding);
+        table::lengthen_leaves(&mut layout.tables, hiding);
         layout.check(modulus)?;
         Ok(layout)
     }

@@ -49,7 +49,7 @@ impl Committed {
         }
     }
 
-    /// The numbers of columns in M, P and L, with how many base columns one of them is.
+    /// The numbers of columns in M, P and L, in this order, with how many base columns one of them is.
     fn traces(&mut self, degree: usize) -> [(&mut usize, usize); 3] {
         [
             (&mut self.main, 1),
@@ -60,11 +60,21 @@ impl Committed {
 }
 
 /// Widens tables that hide something until every leaf of M, P and L has [`LEAF_COLUMNS`] base columns:
-/// a leaf is a row of all tables of one height, so one of them is widened for all.
+/// a leaf is a row of all tables of one height, so one of them is widened for all. The mask of the
+/// batch is in P, as tall as the tallest of the tables, which are all those of a proof.
+///
+/// Tables may have been widened before, among fewer.
 pub(super) fn lengthen_leaves(tables: &mut [Table], hiding: &Hiding) {
     let mut heights: Vec<usize> = tables.iter().map(|t| t.log_height).collect();
     heights.sort_unstable();
     heights.dedup();
+    let tallest = heights.last().copied();
+    for table in tables.iter_mut() {
+        table.committed = Committed {
+            fixed: table.committed.fixed,
+            ..Committed::of(&table.widths, true)
+        };
+    }
     for height in heights {
         for kind in 0..3 {
             let class = tables.iter_mut().filter(|t| t.log_height == height);
@@ -73,13 +83,25 @@ pub(super) fn lengthen_leaves(tables: &mut [Table], hiding: &Hiding) {
                 traces.into_iter().nth(kind)
             });
             let mut columns: Vec<_> = columns.flatten().filter(|(n, _)| **n > 0).collect();
-            let base = columns.iter().map(|(n, degree)| **n * degree).sum();
+            let mask = if kind == P && Some(height) == tallest {
+                hiding.degree
+            } else {
+                0
+            };
+            let base = mask
+                + columns
+                    .iter()
+                    .map(|(n, degree)| **n * degree)
+                    .sum::<usize>();
             if let Some((first, degree)) = columns.first_mut() {
                 **first += LEAF_COLUMNS.saturating_sub(base).div_ceil(*degree);
             }
         }
     }
 }
+
+/// P among M, P and L.
+const P: usize = 1;
 
 /// One table: a chip and its height.
 #[derive(Clone, Debug, PartialEq, Eq)]

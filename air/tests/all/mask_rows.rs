@@ -332,8 +332,8 @@ fn bands_are_as_long_as_the_counts_say() {
     }
 }
 
-/// Layouts with tables of statements behind those of the key, and how many are the key's.
-fn statement_layouts(model: &Model) -> Vec<(Layout, usize)> {
+/// Layouts with tables of statements behind those of the key.
+fn statement_layouts(model: &Model) -> Vec<Layout> {
     let key = Layout::new(&model.graph, Some(HIDING), MODULUS).expect("it has a layout");
     let input = &model.graph.tensors[0];
     let bounds = vec![input.range; input.features as usize];
@@ -357,9 +357,7 @@ fn statement_layouts(model: &Model) -> Vec<(Layout, usize)> {
             outputs: vec![Disclosed::PRIVATE],
         };
         let layout = key.with_statement(&model.graph, &statement, &HIDING, MODULUS);
-        let layout = layout.expect("it has a layout");
-        assert_eq!(layout.tables[..key.tables.len()], key.tables);
-        (layout, key.tables.len())
+        layout.expect("it has a layout")
     });
     layouts.collect()
 }
@@ -371,25 +369,24 @@ fn every_leaf_of_a_hiding_commitment_is_long_enough() {
     let key = |hiding| Layout::new(graph, Some(hiding), MODULUS).expect("it has a layout");
     let attestation = key(PRIVATE_WEIGHTS).attestation(graph, Some(&PRIVATE_WEIGHTS), MODULUS);
     let mut widened = 0;
-    for (layout, of_key) in statement_layouts(&model).into_iter().chain([
-        (key(HIDING), 0),
-        (key(PRIVATE_WEIGHTS), 0),
-        (attestation.expect("it has a layout"), 0),
+    for layout in statement_layouts(&model).into_iter().chain([
+        key(HIDING),
+        key(PRIVATE_WEIGHTS),
+        attestation.expect("it has a layout"),
     ]) {
-        // A key's tables do not rely on a statement's, nor these on them.
-        for tables in [&layout.tables[..of_key], &layout.tables[of_key..]] {
-            for table in tables {
-                let class = || tables.iter().filter(|t| t.log_height == table.log_height);
-                let leaf = |columns: fn(&Table) -> usize| class().map(columns).sum::<usize>();
-                let main = leaf(|t| t.committed.main);
-                assert!(main == 0 || main >= LEAF_COLUMNS);
-                assert!(leaf(|t| t.committed.projection * DEGREE) >= LEAF_COLUMNS);
-                assert!(leaf(|t| t.committed.lookup * DEGREE) >= LEAF_COLUMNS);
-                assert!(leaf(|t| t.committed.quotient * DEGREE) >= LEAF_COLUMNS);
-                assert!(table.committed.projection > 0, "its first cell blinds");
-                assert!(table.widths.weight == 0 || table.bands.is_some());
-                widened += table.committed.lookup - table.widths.lookup();
-            }
+        let tallest = layout.max_log_height();
+        for table in &layout.tables {
+            let height = table.log_height;
+            let class = || layout.tables.iter().filter(|t| t.log_height == height);
+            let leaf = |columns: fn(&Table) -> usize| class().map(columns).sum::<usize>();
+            let main = leaf(|t| t.committed.main);
+            assert!(main == 0 || main >= LEAF_COLUMNS);
+            let batch_mask = if height == tallest { DEGREE } else { 0 };
+            assert!(leaf(|t| t.committed.projection * DEGREE) + batch_mask >= LEAF_COLUMNS);
+            assert!(leaf(|t| t.committed.lookup * DEGREE) >= LEAF_COLUMNS);
+            assert!(leaf(|t| t.committed.quotient * DEGREE) >= LEAF_COLUMNS);
+            assert!(table.committed.projection > 0, "its first cell blinds");
+            widened += table.committed.lookup - table.widths.lookup();
         }
     }
     assert!(widened > 0, "some leaf was too short");

@@ -172,7 +172,7 @@ impl<'a> Equations<'a> {
             (Of::Lookup, self.index, &opened.lookup, &opened.lookup_next),
             (Of::Quotient, self.index, &opened.quotient, &none),
             (
-                Of::Quotient,
+                Of::Projection,
                 self.guess.layout.tables.len(),
                 &self.seen.file.proof.mask,
                 &none,
@@ -239,13 +239,15 @@ impl<'a> Equations<'a> {
         let power = |i: usize| self.seen.batch.exp_u64(i as u64);
         let zeta = self.seen.zeta;
         let next = zeta * F::two_adic_generator(self.table.log_height);
-        // P and L are opened twice, and take as many powers again for the columns at ω·ζ.
-        let [p, l, q] = [PROJECTION, LOOKUP, CHUNKS].map(|part| self.starts[part]);
+        // P and L are opened twice, and take as many powers again for the columns at ω·ζ. The mask of
+        // the batch comes between them.
+        let [p, l, q, mask] = [PROJECTION, LOOKUP, CHUNKS, BATCH].map(|part| self.starts[part]);
         let (first, second) = match column {
             c if c < p => (fixed + c, None),
             c if c < l => (fixed + c, Some(fixed + c + (l - p))),
-            c if c < q => (fixed + c + (l - p), Some(fixed + c + (q - p))),
-            c => (fixed + c + (q - p), None),
+            c if c < q => (fixed + c + (l - p) + D, Some(fixed + c + (q - p) + D)),
+            c if c < mask => (fixed + c + (q - p) + D, None),
+            c => (fixed + l + (l - p) + (c - mask), None),
         };
         let second = second.map(|i| (next, power(i)));
         [(zeta, power(first))].into_iter().chain(second).collect()

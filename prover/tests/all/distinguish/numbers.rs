@@ -87,7 +87,7 @@ impl Numbers {
             numbers.plain(Part::Queried(Of::Quotient), t, &rows.concat());
         }
         numbers.plain(Part::BatchMask, 0, &limbs(&proof.mask));
-        let rows: Vec<&[F]> = seen.rows(Of::Quotient, columns.len()).collect();
+        let rows: Vec<&[F]> = seen.rows(Of::Projection, columns.len()).collect();
         numbers.plain(Part::BatchMask, 1, &rows.concat());
         for (l, layer) in proof.pcs.commit_phase_openings.iter().enumerate() {
             numbers.plain(Part::Layer(l), 0, &limbs(&layer.sibling_values.concat()));
