@@ -217,7 +217,7 @@ fn compare(criterion: &mut Criterion) {
         measure(criterion, name, "nothing hidden", &P::pcs(&profile), &off);
         let mut masks = Shapes::new(&masked, 0, masked.tables[0].committed.quotient);
         // The mask of the batch.
-        masks.rounds[3].push((masked.max_log_height(), DEGREE, false));
+        masks.rounds[1].push((masked.max_log_height(), DEGREE, false));
         measure(criterion, name, "mask rows", &P::pcs(&profile), &masks);
         // It asks for so many rows that they cover the queries and the points.
         let rows = 2 * (profile.num_queries + POINTS * DEGREE);
