@@ -131,6 +131,11 @@ def test_tables(public, private):
         b = bound_of(public.graph, i)
         found.append([*limits(layer), b.below, b.above, b.top, *b.widths])
     report(found == LIMITS, "limits of layers")
+    # Of §16: what private weights change in the tables of a proof.
+    shape = "rows log_height committed_projection committed_lookup".split()
+    found = {t.chip: tuple(getattr(t, n) for n in shape) for t in private.tables}
+    found = found["weights"], found["range"]
+    report(found == ((111, 10, 1, 1), (73, 9, 2, 2)), "tables of a key with private weights")
     names = "rows log_height fixed main committed_main projection committed_projection lookup "
     names += "messages"
     for key, tables, levels in zip((public, private), TABLES, LEVELS):

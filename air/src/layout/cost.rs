@@ -28,8 +28,8 @@ fn height(rows: usize) -> u64 {
     1 << log2_ceil(rows).max(super::MIN_LOG_HEIGHT)
 }
 
-/// Base cells of a row that a proof commits to, as if no table of the same height helped to make its
-/// leaves long enough. The quotient's are not counted: every table has as many.
+/// Base cells of a row that a proof commits to, as if neither a table of the same height nor the mask of
+/// the batch helped to make its leaves long enough. The quotient's are not counted: every table has as many.
 fn committed(main: usize, projection: usize, lookup: usize, hiding: Option<&Hiding>) -> u64 {
     let fewest = hiding.map_or(0, |h| LEAF_COLUMNS.div_ceil(h.degree));
     let main = match (main, hiding) {

@@ -312,7 +312,7 @@ impl Layout {
         cells
     }
 
-    /// Base cells one proof commits to, the quotient not counted.
+    /// Base cells one proof commits to; the quotient and the mask of the batch are not counted.
     pub fn committed_cells(&self, degree: usize) -> usize {
         self.tables.iter().map(|t| t.committed_cells(degree)).sum()
     }
