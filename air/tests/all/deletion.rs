@@ -236,7 +236,6 @@ fn forge(overlook: Overlook) -> Witness {
 
 /// Removes from the tables what rows no longer look up when a lookup is overlooked.
 fn uncount(w: &mut Witness, overlook: Overlook) {
-    let (table, air) = activation(w);
     match overlook {
         Overlook::Activation => {
             let functions = self::table(w, "functions");
@@ -244,22 +243,28 @@ fn uncount(w: &mut Witness, overlook: Overlook) {
             counts.values.fill(F::ZERO);
         }
         Overlook::Limb(limb) => {
-            // The honest values were counted; all of them are in this limb's column.
             let (_, honest, _) = honest();
-            let matrix = honest.main[table].as_ref().expect("it has main columns");
-            for block in &air.blocks {
-                for r in block.first_feature()..block.end() {
-                    let bits = match limb.checked_sub(air.limbs.rem) {
-                        None => air.limbs.width(block.shift, limb),
-                        Some(i) => air.limbs.width(block.excess_bits, i),
-                    };
-                    let value = matrix.values[r * matrix.width() + 3 + limb];
-                    let value = p3_field::PrimeField32::as_canonical_u32(&value);
-                    w.move_count("range", Some([i32::from(bits), value as i32, 0, 0]), None);
-                }
-            }
+            uncount_limb(w, &honest, limb);
         }
         _ => {}
+    }
+}
+
+/// Removes from the range table what an honest witness looks up in one limb's column: everything there
+/// was counted.
+fn uncount_limb(w: &mut Witness, honest: &Witness, limb: usize) {
+    let (table, air) = activation(w);
+    let matrix = honest.main[table].as_ref().expect("it has main columns");
+    for block in &air.blocks {
+        for r in block.first_feature()..block.end() {
+            let bits = match limb.checked_sub(air.limbs.rem) {
+                None => air.limbs.width(block.shift, limb),
+                Some(i) => air.limbs.width(block.excess_bits, i),
+            };
+            let value = matrix.values[r * matrix.width() + 3 + limb];
+            let value = p3_field::PrimeField32::as_canonical_u32(&value);
+            w.move_count("range", Some([i32::from(bits), value as i32, 0, 0]), None);
+        }
     }
 }
 
@@ -350,6 +355,36 @@ fn rejects_for_exactly_one_reason_and_only_while_it_is_there() {
         // The product's checker sees it too.
         assert!(!forged.check().is_empty(), "{overlook:?}");
     }
+}
+
+#[test]
+fn rejects_a_ranged_input_out_of_its_range_by_its_limbs_alone() {
+    let mut model = model();
+    model.graph.tensors[0].range = Range::signed(6);
+    // Nothing depends on the first input, so it may become anything.
+    model.weights[0].values[..4].fill(0);
+    let evaluation = evaluate(&model, &[vec![17, -9, 30]]).expect("it evaluates");
+    let [honest, mut forged] = [(); 2].map(|()| Witness::new(&model, &evaluation));
+    assert!(failures(&honest, Overlook::Nothing).is_empty());
+
+    let (table, air) = activation(&forged);
+    let block = air.blocks[0];
+    assert!(block.is_ranged());
+    let limbs = 0..air.limbs.rem;
+    let top = limbs.rev().find(|&i| air.limbs.width(block.shift, i) > 0);
+    let top = top.expect("it has limbs");
+    // 2^6 more: the top limb is as much too large, and everything follows from it.
+    let matrix = forged.main[table].as_mut().expect("it has main columns");
+    let at = block.first_feature() * matrix.width() + 3 + top;
+    matrix.values[at] += int(1 << air.limbs.width(block.shift, top));
+    shown(&mut forged.statement.inputs[0])[0] += 1 << block.shift;
+    forged.project();
+    uncount_limb(&mut forged, &honest, top);
+    let found: Vec<String> = failures(&forged, Overlook::Nothing).into_iter().collect();
+    assert_eq!(found, ["Range"]);
+    let found = failures(&forged, Overlook::Limb(top));
+    assert!(found.is_empty(), "it still fails {found:?}");
+    assert!(!forged.check().is_empty());
 }
 
 #[test]
