@@ -51,6 +51,22 @@ fn costs_one_proof_of_private_weights_and_leaves_those_asked_for() {
 }
 
 #[test]
+fn is_refused_where_it_takes_more_memory_than_allowed() {
+    let fixture = fixture("mlp2_mnist");
+    let onnx = fixture.model.join("model.onnx");
+    let setup = "setup {} --profile latency --max-memory 48M";
+    support::provenn(fixture.dir.path(), &format!("{setup} -o k"), &[&onnx]).expect(0);
+    support::provenn(
+        fixture.dir.path(),
+        &format!("{setup} --attest -o l"),
+        &[&onnx],
+    )
+    .expect(5)
+    .says("--attest");
+    assert!(!fixture.path("l").exists());
+}
+
+#[test]
 fn what_cannot_be_written_does_not_leave_an_attestation() {
     let fixture = fixture("adult-income-mlp");
     // The proving key cannot be put where a directory is: then nothing counts the attestation.
