@@ -195,7 +195,8 @@ pub struct SetupArgs {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(verifier::key::MAX_PROOFS)))]
     pub proofs: Option<u32>,
     /// Also prove, once, that the weights are integers that overflow no layer, whatever the input: then
-    /// nobody need trust the key's maker for that. `verify` checks it
+    /// nobody need trust the key's maker for that. `verify` checks it. It opens private weights as a
+    /// proof does: the key is made good for one more
     #[arg(long)]
     pub attest: bool,
     /// Directory for `model.pk` and `model.vk`, and for `model.attest`

@@ -35,6 +35,11 @@ fn costs_one_proof_of_private_weights_and_leaves_those_asked_for() {
     fixture.run(VERIFY).expect(0);
     let key = fixture.run("inspect k/model.pk --json").expect(0).json();
     assert_eq!(key["proofs_left"], 1);
+    let onnx = fixture.model.join("model.onnx");
+    let setup = "setup {} --weights private --proofs 3 --attest -o m --json";
+    let made = support::provenn(fixture.dir.path(), setup, &[&onnx]).expect(0);
+    assert_eq!(made.json()["proofs"], 4);
+    assert_eq!(made.json()["proofs_left"], 3);
     fixture
         .run("prove k/model.pk --input x.json -o a.proof")
         .expect(0);

@@ -215,7 +215,8 @@ impl<'a, P: Protocol> Run<'a, P> {
             masks.projection(layout, &mut projection);
         }
         adversary.projection(&mut projection, sigma, rho);
-        let batch_mask = masks.as_mut().map(|masks| self.batch_mask(masks));
+        let batch_mask =
+            (masks.as_mut()).map(|m| info_span!("batch mask").in_scope(|| self.batch_mask(m)));
         let (projection_commit, projection_data) =
             info_span!("commit projection").in_scope(|| {
                 let columns = projection.iter().flatten();

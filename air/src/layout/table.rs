@@ -83,16 +83,9 @@ pub(super) fn lengthen_leaves(tables: &mut [Table], hiding: &Hiding) {
                 traces.into_iter().nth(kind)
             });
             let mut columns: Vec<_> = columns.flatten().filter(|(n, _)| **n > 0).collect();
-            let mask = if kind == P && Some(height) == tallest {
-                hiding.degree
-            } else {
-                0
-            };
-            let base = mask
-                + columns
-                    .iter()
-                    .map(|(n, degree)| **n * degree)
-                    .sum::<usize>();
+            let own: usize = columns.iter().map(|(n, degree)| **n * degree).sum();
+            let holds_batch_mask = kind == P && Some(height) == tallest;
+            let base = own + usize::from(holds_batch_mask) * hiding.degree;
             if let Some((first, degree)) = columns.first_mut() {
                 **first += LEAF_COLUMNS.saturating_sub(base).div_ceil(*degree);
             }

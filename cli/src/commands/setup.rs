@@ -6,7 +6,7 @@ use std::time::Instant;
 use air::chips::Air;
 use air::graph::Encoding;
 use model::QuantReport;
-use prover::Prover;
+use prover::{Budget, Prover};
 use verifier::Privacy;
 use verifier::key::MAX_PROOFS;
 
@@ -111,9 +111,16 @@ fn key_privacy(args: &SetupArgs) -> Result<Privacy, Failure> {
 
 /// What the budget of private weights costs, and what it asks of whoever keeps the key.
 fn budget(report: &mut Report, prover: &Prover<P>, pk: &Path) {
-    let proofs = prover.budget().map(|budget| budget.proofs);
-    report.json("proofs", proofs);
-    let Some(proofs) = proofs else { return };
+    let budget = prover.budget();
+    report.json("proofs", budget.map(|b| b.proofs));
+    report.json("proofs_left", budget.map(Budget::left));
+    let Some(Budget { proofs, spent, .. }) = budget else {
+        return;
+    };
+    let attested = match spent {
+        0 => "",
+        _ => ", one of them the attestation",
+    };
     let tables = &prover.verifying_key().layout.tables;
     if let Some(weights) = tables.iter().find(|t| t.widths.weight > 0) {
         let masks = weights.bands.unwrap_or_default().uniform;
@@ -121,7 +128,7 @@ fn budget(report: &mut Report, prover: &Prover<P>, pk: &Path) {
         report.item(
             "budget",
             format!(
-                "{proofs} proofs: {masks} mask rows below {rows} rows of weights, {height} in all"
+                "{proofs} proofs{attested}: {masks} mask rows below {rows} rows of weights, {height} in all"
             ),
         );
     }
