@@ -3,45 +3,15 @@
 
 use alloc::vec::Vec;
 
-use super::{Graph, Model, Requant};
+use p3_maybe_rayon::prelude::*;
 
-/// An accumulator taken apart: `acc + half = (q + excess)·2^shift + rem`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Requantised {
-    /// The clamped quotient, an element of the activation's domain.
-    pub q: i32,
-    /// How far the quotient lay outside the domain: 0 inside, positive above, negative below.
-    pub excess: i32,
-    /// The remainder, in `[0, 2^shift)`.
-    pub rem: u32,
-    /// The activation's value at `q`.
-    pub out: i32,
-}
-
-impl Requant {
-    /// Requantises one accumulator. `None` if the excess does not fit [`Requant::excess_bits`].
-    pub fn apply(&self, acc: i64) -> Option<Requantised> {
-        let rounded = acc + self.half();
-        let quot = rounded >> self.shift;
-        let rem = (rounded - (quot << self.shift)) as u32;
-        let q = self.activation.domain.clamp(quot);
-        let excess = quot - i64::from(q);
-        if excess.unsigned_abs() >> self.excess_bits != 0 {
-            return None;
-        }
-        Some(Requantised {
-            q,
-            excess: excess as i32,
-            rem,
-            out: self.activation.apply(q),
-        })
-    }
-}
+use super::map::{Kernel, Map, strides};
+use super::{Graph, Layer, LayerWeights, Model, Requantised, Tensor};
 
 /// Everything computed on the way from the inputs to the outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
-    /// Every tensor of the graph, flat `[feature][position]`.
+    /// Every tensor of the graph, flat `[feature][depth][height][width]`.
     pub tensors: Vec<Vec<i32>>,
     /// For every layer, its requantised accumulators in the order of the output tensor.
     pub layers: Vec<Vec<Requantised>>,
@@ -74,7 +44,7 @@ pub enum EvalError {
     InputRange {
         /// Index of the input.
         input: usize,
-        /// Element, in `[feature][position]` order.
+        /// Element, in the tensor's order.
         index: usize,
         /// The value.
         value: i32,
@@ -89,34 +59,14 @@ pub enum EvalError {
     },
 }
 
-/// Evaluates a model on quantised inputs, each flat `[feature][position]`.
+/// Evaluates a model on quantised inputs, each flat `[feature][depth][height][width]`.
 pub fn evaluate(model: &Model, inputs: &[Vec<i32>]) -> Result<Evaluation, EvalError> {
     let graph = &model.graph;
     check_inputs(graph, inputs)?;
     let mut tensors: Vec<Vec<i32>> = inputs.to_vec();
     let mut layers = Vec::with_capacity(graph.layers.len());
     for (i, (layer, weights)) in graph.layers.iter().zip(&model.weights).enumerate() {
-        let x = &tensors[layer.input.index()];
-        let positions = graph.tensors[layer.input.index()].positions as usize;
-        let outputs = weights.outputs as usize;
-        let mut acc: Vec<i64> = weights
-            .bias
-            .iter()
-            .flat_map(|&b| core::iter::repeat_n(i64::from(b), positions))
-            .collect();
-        for (x_k, w_k) in x
-            .chunks_exact(positions)
-            .zip(weights.values.chunks_exact(outputs))
-        {
-            if x_k.iter().all(|&v| v == 0) {
-                continue;
-            }
-            for (acc_j, &w) in acc.chunks_exact_mut(positions).zip(w_k) {
-                for (a, &v) in acc_j.iter_mut().zip(x_k) {
-                    *a += i64::from(w) * i64::from(v);
-                }
-            }
-        }
+        let acc = accumulate(graph, layer, weights, &tensors);
         let requantised = acc
             .iter()
             .map(|&acc| {
@@ -130,6 +80,148 @@ pub fn evaluate(model: &Model, inputs: &[Vec<i32>]) -> Result<Evaluation, EvalEr
         layers.push(requantised);
     }
     Ok(Evaluation { tensors, layers })
+}
+
+/// The accumulators of a layer: biases and all terms.
+pub fn accumulate(
+    graph: &Graph,
+    layer: &Layer,
+    weights: &LayerWeights,
+    tensors: &[Vec<i32>],
+) -> Vec<i64> {
+    let output = &graph.tensors[layer.output.index()];
+    let mut acc: Vec<i64> = (weights.bias.iter())
+        .flat_map(|&b| core::iter::repeat_n(i64::from(b), output.positions()))
+        .collect();
+    for (term, values) in layer.terms.iter().zip(&weights.terms) {
+        let input = Operand {
+            tensor: &graph.tensors[term.input.index()],
+            values: &tensors[term.input.index()],
+        };
+        let gate = match term.map.kernel {
+            Kernel::Gate(id) => tensors[id.index()].as_slice(),
+            _ => &[],
+        };
+        add_term(&mut acc, output, &term.map, input, values, gate);
+    }
+    acc
+}
+
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    tensor: &'a Tensor,
+    values: &'a [i32],
+}
+
+/// Output channels of a group that share a shifted copy of the input.
+const OUTPUTS_AT_ONCE: usize = 16;
+
+fn add_term(
+    acc: &mut [i64],
+    output: &Tensor,
+    map: &Map,
+    input: Operand<'_>,
+    weights: &[i16],
+    gate: &[i32],
+) {
+    let positions = output.positions();
+    let (groups, outputs) = (map.groups as usize, map.outputs as usize);
+    let first = map.first_output as usize * positions;
+    let written = &mut acc[first..first + groups * outputs * positions];
+    let per_channel = map.taps() * outputs;
+    let group = |g: usize, from: usize, acc: &mut [i64]| {
+        let mut shifted = alloc::vec![0i32; positions];
+        for c in 0..map.inputs as usize {
+            let channel = g * map.inputs as usize + c;
+            for (t, tap) in map.tap_indices().enumerate() {
+                let offset = map.first_input as usize + channel;
+                if !shift(&mut shifted, map, tap, offset, input, output) {
+                    continue;
+                }
+                let factor = |o: usize| match &map.kernel {
+                    Kernel::Weights => {
+                        i64::from(weights[channel * per_channel + t * outputs + from + o])
+                    }
+                    Kernel::Taps(factors) => i64::from(factors[t]),
+                    Kernel::Gate(_) => i64::from(gate[g]),
+                };
+                for (o, acc) in acc.chunks_exact_mut(positions).enumerate() {
+                    let w = factor(o);
+                    for (a, &x) in acc.iter_mut().zip(&shifted) {
+                        *a += w * i64::from(x);
+                    }
+                }
+            }
+        }
+    };
+    if positions == 1 && groups == 1 && matches!(map.kernel, Kernel::Weights) {
+        return add_dense(written, map, input, weights, output);
+    }
+    let at_once = OUTPUTS_AT_ONCE.min(outputs);
+    let chunks = outputs.div_ceil(at_once);
+    let mut jobs: Vec<(usize, usize, &mut [i64])> = Vec::with_capacity(groups * chunks);
+    for (g, acc) in written.chunks_exact_mut(outputs * positions).enumerate() {
+        for (k, acc) in acc.chunks_mut(at_once * positions).enumerate() {
+            jobs.push((g, k * at_once, acc));
+        }
+    }
+    jobs.into_par_iter()
+        .for_each(|(g, from, acc)| group(g, from, acc));
+}
+
+/// One position: rows of weights are read once, in order.
+fn add_dense(acc: &mut [i64], map: &Map, input: Operand<'_>, weights: &[i16], output: &Tensor) {
+    let outputs = map.outputs as usize;
+    let mut shifted = [0i32];
+    let mut rows = weights.chunks_exact(outputs);
+    for c in 0..map.inputs as usize {
+        for tap in map.tap_indices() {
+            let row = rows.next().unwrap_or(&[]);
+            let channel = map.first_input as usize + c;
+            if shift(&mut shifted, map, tap, channel, input, output) {
+                let x = i64::from(shifted[0]);
+                for (a, &w) in acc.iter_mut().zip(row) {
+                    *a += i64::from(w) * x;
+                }
+            }
+        }
+    }
+}
+
+/// What a tap reads of a channel, in the order of output positions. Whether anything of it is not 0.
+fn shift(
+    shifted: &mut [i32],
+    map: &Map,
+    tap: [u32; 3],
+    channel: usize,
+    input: Operand<'_>,
+    output: &Tensor,
+) -> bool {
+    shifted.fill(0);
+    let (_, extent) = map.view(input.tensor);
+    let from = map.channel_offset(input.tensor, channel);
+    let (x_strides, q_strides) = (strides(input.tensor.extent), strides(output.extent));
+    let pairs = |a: usize| {
+        let axis = map.axes[a];
+        let to = axis.to.min(extent[a]);
+        (axis.from..to).filter_map(move |j| {
+            let q = axis.output_of(j, tap[a], output.extent[a])?;
+            Some((j as usize * x_strides[a], q as usize * q_strides[a]))
+        })
+    };
+    let line: Vec<(usize, usize)> = pairs(2).collect();
+    let mut any = false;
+    for (jz, qz) in pairs(0) {
+        for (jy, qy) in pairs(1) {
+            let (j, q) = (from + jz + jy, qz + qy);
+            for &(jx, qx) in &line {
+                let x = input.values[j + jx];
+                shifted[q + qx] += x;
+                any |= x != 0;
+            }
+        }
+    }
+    any
 }
 
 fn check_inputs(graph: &Graph, inputs: &[Vec<i32>]) -> Result<(), EvalError> {

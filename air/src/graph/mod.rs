@@ -5,16 +5,22 @@
 //! meaning is the integer arithmetic of [`evaluate`]; floating point appears only where a user's
 //! numbers enter ([`Encoding::quantise`]) or leave ([`Encoding::dequantise`]).
 //!
-//! A tensor is stored as `[feature f][position p]`, flat index `f * positions + p`. A position is a
-//! batch item; a feature is a hidden unit.
+//! A tensor is stored as `[feature][depth][height][width]`. A feature is a hidden unit or a channel; a
+//! position is a pixel, a token or a batch item.
 //!
 //! ```text
-//!   x ──▶ acc = bias + Σ_k W[k][j]·x[k] ──▶ q = ⌊(acc + 2^(s−1)) / 2^s⌋ ──▶ clamp ──▶ out = f(q)
-//!         exact integers                    round half up                  saturate    table
+//!   acc = bias + Σ_terms map(x) ──▶ q = ⌊(acc + 2^(s−1)) / 2^s⌋ ──▶ clamp ──▶ out = f(q)
+//!   exact integers                  round half up                  saturate    table
 //! ```
+//!
+//! A layer adds up [terms](Term), each a linear [map](Map) of one tensor: a dense layer or a convolution has
+//! one, a residual sum two. A tensor may be read by any number of layers.
 
 mod activation;
 mod eval;
+pub mod map;
+mod requant;
+mod tensor;
 mod weights;
 
 use alloc::string::String;
@@ -24,8 +30,11 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::activation::{Activation, Function};
-pub use self::eval::{EvalError, Evaluation, Requantised, evaluate};
-pub use self::weights::{LinearWeights, Model, ModelError};
+pub use self::eval::{EvalError, Evaluation, accumulate, evaluate};
+pub use self::map::{AxisMap, Kernel, Map, Term};
+pub use self::requant::{Requant, Requantised};
+pub use self::tensor::{AXES, Axis, Dim, Encoding, Range, Tensor, TensorId};
+pub use self::weights::{LayerWeights, Model, ModelError};
 
 /// Largest number of features or positions one tensor may have.
 pub const MAX_EXTENT: u32 = 1 << 22;
@@ -38,223 +47,22 @@ pub const MAX_LAYERS: usize = 4096;
 /// Largest number of inputs, and of outputs, of one graph: each has a fixed column, so a small key
 /// must not name thousands.
 pub const MAX_BOUNDARY: usize = 64;
+/// Largest number of terms of all layers together.
+pub const MAX_TERMS: usize = 4 * MAX_LAYERS;
+/// Largest number of values of one tensor's range.
+pub const MAX_RANGE: i64 = 1 << 16;
 /// Largest number of entries of one activation table.
-pub const MAX_TABLE_ENTRIES: i64 = 1 << 16;
+pub const MAX_TABLE_ENTRIES: i64 = 1 << 18;
 /// Scales outside `2^±MAX_FRAC_BITS` are refused: they would not survive a conversion to `f64`.
 pub const MAX_FRAC_BITS: i16 = 64;
 
-/// Index of a tensor in [`Graph::tensors`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TensorId(pub u32);
-
-impl TensorId {
-    /// The index as a `usize`.
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// A closed interval of integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Range {
-    /// Smallest value.
-    pub lo: i32,
-    /// Largest value.
-    pub hi: i32,
-}
-
-impl Range {
-    /// `[-2^(bits-1), 2^(bits-1) - 1]`.
-    pub const fn signed(bits: u32) -> Self {
-        Self {
-            lo: -(1 << (bits - 1)),
-            hi: (1 << (bits - 1)) - 1,
-        }
-    }
-
-    /// `[0, 2^bits - 1]`.
-    pub const fn unsigned(bits: u32) -> Self {
-        Self {
-            lo: 0,
-            hi: (1 << bits) - 1,
-        }
-    }
-
-    /// Number of integers in the interval.
-    pub const fn len(self) -> i64 {
-        self.hi as i64 - self.lo as i64 + 1
-    }
-
-    /// Whether the interval is empty.
-    pub const fn is_empty(self) -> bool {
-        self.hi < self.lo
-    }
-
-    /// Whether `v` lies in the interval.
-    pub const fn contains(self, v: i64) -> bool {
-        self.lo as i64 <= v && v <= self.hi as i64
-    }
-
-    /// The nearest value inside the interval.
-    pub fn clamp(self, v: i64) -> i32 {
-        v.clamp(i64::from(self.lo), i64::from(self.hi)) as i32
-    }
-
-    /// The largest absolute value in the interval.
-    pub const fn max_abs(self) -> i64 {
-        let (lo, hi) = ((self.lo as i64).abs(), (self.hi as i64).abs());
-        if lo > hi { lo } else { hi }
-    }
-}
-
-/// How integers stand for real numbers: `real = (q + zero_point) · 2^(−frac_bits)`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Encoding {
-    /// One power-of-two scale for the whole tensor, zero point 0.
-    Uniform {
-        /// Fractional bits; may be negative.
-        frac_bits: i16,
-    },
-    /// A scale and a zero point of its own for each feature. Only inputs use it: it is how raw
-    /// tabular data (ages beside incomes) keeps its precision in a few bits.
-    PerFeature {
-        /// Fractional bits of each feature.
-        frac_bits: Vec<i16>,
-        /// Added to `q` before scaling, one per feature.
-        zero_point: Vec<i32>,
-    },
-}
-
-impl Encoding {
-    /// Fractional bits of feature `f`.
-    pub fn frac_bits(&self, f: usize) -> i16 {
-        match self {
-            Self::Uniform { frac_bits } => *frac_bits,
-            Self::PerFeature { frac_bits, .. } => frac_bits[f],
-        }
-    }
-
-    /// Zero point of feature `f`.
-    pub fn zero_point(&self, f: usize) -> i32 {
-        match self {
-            Self::Uniform { .. } => 0,
-            Self::PerFeature { zero_point, .. } => zero_point[f],
-        }
-    }
-
-    /// The integer for a real number of feature `f`: round half up, then saturate to `range`.
-    /// Returns `None` for NaN and infinities.
-    pub fn quantise(&self, f: usize, x: f64, range: Range) -> Option<i32> {
-        if !x.is_finite() {
-            return None;
-        }
-        let scaled = x * libm::exp2(f64::from(self.frac_bits(f))) - f64::from(self.zero_point(f));
-        let rounded = libm::floor(scaled + 0.5);
-        // Saturate in floating point first: a cast of 1e300 to an integer would do it as well, but
-        // the two comparisons say what is meant.
-        let clamped = rounded.clamp(f64::from(range.lo), f64::from(range.hi));
-        Some(clamped as i32)
-    }
-
-    /// The real number an integer of feature `f` stands for.
-    pub fn dequantise(&self, f: usize, q: i32) -> f64 {
-        (f64::from(q) + f64::from(self.zero_point(f))) * libm::exp2(-f64::from(self.frac_bits(f)))
-    }
-}
-
-/// A tensor of the graph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tensor {
-    /// Name in the ONNX file.
-    pub name: String,
-    /// Shape in the ONNX file, with every dimension bound. Its elements in row-major order are
-    /// position 0's features, then position 1's, and so on.
-    pub shape: Vec<u32>,
-    /// Hidden units.
-    pub features: u32,
-    /// Batch items.
-    pub positions: u32,
-    /// Every value lies in this interval.
-    pub range: Range,
-    /// What the integers stand for.
-    pub encoding: Encoding,
-}
-
-impl Tensor {
-    /// Number of elements.
-    pub const fn len(&self) -> usize {
-        self.features as usize * self.positions as usize
-    }
-
-    /// Whether the tensor has no elements (a valid graph has no such tensor).
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// Requantisation fused with an activation, applied to every accumulator of a layer.
-///
-/// `q' = ⌊(acc + 2^(shift−1)) / 2^shift⌋` (round half up; `q' = acc` when `shift = 0`), then
-/// `q = clamp(q', domain)`, then `out = activation(q)`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requant {
-    /// Right shift, in bits.
-    pub shift: u8,
-    /// `|q' − q| < 2^excess_bits`: how far an accumulator may lie beyond the activation's domain.
-    /// The planner chooses it so that *no* input can leave this span.
-    pub excess_bits: u8,
-    /// What happens to the clamped value.
-    pub activation: Activation,
-}
-
-impl Requant {
-    /// `2^(shift−1)`, or 0 without a shift: the constant that turns floor into round half up.
-    pub const fn half(&self) -> i64 {
-        if self.shift == 0 {
-            0
-        } else {
-            1 << (self.shift - 1)
-        }
-    }
-
-    /// Smallest and largest accumulator this requantisation can represent.
-    pub const fn representable(&self) -> (i64, i64) {
-        let excess = (1i64 << self.excess_bits) - 1;
-        let unit = 1i64 << self.shift;
-        let lo = (self.activation.domain.lo as i64 - excess) * unit - self.half();
-        let hi = (self.activation.domain.hi as i64 + excess) * unit + unit - 1 - self.half();
-        (lo, hi)
-    }
-
-    /// The accumulators a model may produce: those that are representable, and far enough from wrapping
-    /// around. For `T` within, `|T| + max|V| < modulus`, `V` over all that is representable, so that
-    /// equality modulo the field's order is equality. An empty interval if there are none.
-    pub const fn limits(&self, modulus: u64) -> (i64, i64) {
-        let (lo, hi) = self.representable();
-        let (lo_abs, hi_abs) = (lo.abs(), hi.abs());
-        let largest = if lo_abs > hi_abs { lo_abs } else { hi_abs };
-        let most = modulus as i64 - 1 - largest;
-        (
-            if lo > -most { lo } else { -most },
-            if hi < most { hi } else { most },
-        )
-    }
-
-    /// Number of distinct integers `(q + g·e)·2^s + rem` can take. At most `p` of them, or two
-    /// different outputs would fit one accumulator modulo `p`.
-    pub const fn span(&self) -> i64 {
-        let (lo, hi) = self.representable();
-        hi - lo + 1
-    }
-}
-
-/// One layer: a linear map with bias, requantised.
+/// One layer: biases and a sum of linear maps, requantised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Name of the ONNX node the layer comes from.
     pub name: String,
-    /// The tensor read.
-    pub input: TensorId,
+    /// What is added up.
+    pub terms: Vec<Term>,
     /// The tensor written.
     pub output: TensorId,
     /// What happens to the accumulators.
@@ -319,12 +127,17 @@ pub enum GraphError {
         /// Index of the tensor.
         tensor: usize,
     },
-    /// A layer or an input or output list names a tensor in a way that is not a chain of
-    /// single uses in evaluation order.
-    #[error("tensor {tensor}: every tensor must be written once and read once, in order")]
+    /// A layer or an input or output list names a tensor out of evaluation order, or nobody reads it.
+    #[error("tensor {tensor}: every tensor must be written once and read afterwards")]
     Wiring {
         /// Index of the tensor.
         tensor: usize,
+    },
+    /// A term does not fit the tensors it reads and writes.
+    #[error("layer {layer}: its map does not fit its tensors")]
+    Map {
+        /// Index of the layer.
+        layer: usize,
     },
     /// A layer's shift, excess, table or ranges are out of bounds.
     #[error("layer {layer}: requantisation parameters out of bounds")]
@@ -362,6 +175,7 @@ impl Graph {
                 return Err(GraphError::Tensor { tensor: i });
             }
         }
+        self.validate_sizes()?;
         self.validate_wiring()?;
         for (i, layer) in self.layers.iter().enumerate() {
             self.validate_layer(i, layer, modulus)?;
@@ -399,11 +213,11 @@ impl Graph {
         Ok(())
     }
 
-    /// Inputs come first, every layer writes the next tensor, and every tensor is read exactly
-    /// once: by one layer, or as an output.
+    /// Inputs come first, every layer reads tensors before the one it writes, and every tensor is
+    /// read: by a layer, or as an output.
     fn validate_wiring(&self) -> Result<(), GraphError> {
         let n = self.tensors.len();
-        let mut read = alloc::vec![0usize; n];
+        let mut read = alloc::vec![false; n];
         let wiring = |tensor: usize| GraphError::Wiring { tensor };
         if n != self.inputs.len() + self.layers.len() {
             return Err(wiring(n));
@@ -414,24 +228,41 @@ impl Graph {
             }
         }
         for (i, layer) in self.layers.iter().enumerate() {
-            let (x, y) = (layer.input.index(), layer.output.index());
-            if y != self.inputs.len() + i || x >= y {
+            let y = layer.output.index();
+            if y != self.inputs.len() + i || layer.terms.is_empty() {
                 return Err(wiring(y));
             }
-            read[x] += 1;
-            if self.tensors[x].positions != self.tensors[y].positions {
-                return Err(wiring(y));
+            for term in &layer.terms {
+                let gate = match term.map.kernel {
+                    Kernel::Gate(id) => Some(id),
+                    Kernel::Weights | Kernel::Taps(_) => None,
+                };
+                for x in [Some(term.input), gate].into_iter().flatten() {
+                    if x.index() >= y {
+                        return Err(wiring(y));
+                    }
+                    read[x.index()] = true;
+                }
+                let (x, y) = (&self.tensors[term.input.index()], &self.tensors[y]);
+                let gates = gate.is_none_or(|id| {
+                    let gate = &self.tensors[id.index()];
+                    gate.positions() == 1 && gate.features >= term.map.groups
+                });
+                if !gates || !term.map.is_sound(x, y) {
+                    return Err(GraphError::Map { layer: i });
+                }
             }
         }
+        let mut outputs = alloc::collections::BTreeSet::new();
         for id in &self.outputs {
             // An input passed straight through has no proof of its own, and is refused.
-            if id.index() < self.inputs.len() || id.index() >= n {
+            let is_computed = id.index() >= self.inputs.len() && id.index() < n;
+            if !is_computed || !outputs.insert(id.index()) {
                 return Err(wiring(id.index()));
             }
-            read[id.index()] += 1;
+            read[id.index()] = true;
         }
-        self.validate_sizes()?;
-        match read.iter().position(|&count| count != 1) {
+        match read.iter().position(|&is_read| !is_read) {
             Some(tensor) => Err(wiring(tensor)),
             None => Ok(()),
         }
@@ -439,19 +270,28 @@ impl Graph {
 
     /// Bounds that keep every later count of rows and cells far from overflow.
     fn validate_sizes(&self) -> Result<(), GraphError> {
-        let features = |id: TensorId| u64::from(self.tensors[id.index()].features);
-        let weights = self.layers.iter().try_fold(0u64, |sum, layer| {
-            sum.checked_add(features(layer.input) * features(layer.output))
+        let weights = self.terms().try_fold(0u64, |sum, (_, term)| {
+            let biases = u64::from(term.map.groups) * u64::from(term.map.outputs);
+            sum.checked_add(term.map.weights())?.checked_add(biases)
         });
-        let elements: u64 = (self.tensors.iter())
-            .map(|t| u64::from(t.features) * u64::from(t.positions))
-            .sum();
+        let elements = self.tensors.iter().try_fold(0u64, |sum, t| {
+            let positions = t.extent.iter().map(|&n| u64::from(n));
+            let len = positions.try_fold(u64::from(t.features), u64::checked_mul);
+            sum.checked_add(len?)
+        });
         let within = |what, got: Option<u64>, max: u64| match got {
             Some(n) if n <= max => Ok(()),
             _ => Err(GraphError::TooLarge { what, max }),
         };
+        within("terms", Some(self.terms().count() as u64), MAX_TERMS as u64)?;
         within("weights", weights, MAX_WEIGHTS)?;
-        within("tensor elements", Some(elements), MAX_ELEMENTS)
+        within("tensor elements", elements, MAX_ELEMENTS)
+    }
+
+    /// All terms in order, with the index of their layer.
+    pub fn terms(&self) -> impl Iterator<Item = (usize, &Term)> {
+        let layers = self.layers.iter().enumerate();
+        layers.flat_map(|(i, layer)| layer.terms.iter().map(move |term| (i, term)))
     }
 
     fn validate_layer(&self, index: usize, layer: &Layer, modulus: u64) -> Result<(), GraphError> {
@@ -482,10 +322,17 @@ impl Graph {
 
 fn tensor_is_sound(tensor: &Tensor) -> bool {
     let extents = 1..=MAX_EXTENT;
-    let elements = tensor
-        .shape
-        .iter()
-        .try_fold(1u64, |n, &d| n.checked_mul(u64::from(d)));
+    let product = |sizes: &mut dyn Iterator<Item = u32>| {
+        sizes.try_fold(1u64, |n, d| n.checked_mul(u64::from(d)))
+    };
+    let positions = product(&mut tensor.extent.iter().copied());
+    let elements = positions.and_then(|p| p.checked_mul(u64::from(tensor.features)));
+    let on_axis = |axis: Axis, size: u32| {
+        let mut sizes = tensor.dims.iter().filter(|d| d.axis == axis).map(|d| d.size);
+        product(&mut sizes) == Some(u64::from(size))
+    };
+    let dims_ok = on_axis(Axis::Feature, tensor.features)
+        && Axis::POSITION.into_iter().zip(tensor.extent).all(|(axis, size)| on_axis(axis, size));
     let frac_ok = |f: i16| (-MAX_FRAC_BITS..=MAX_FRAC_BITS).contains(&f);
     let encoding_ok = match &tensor.encoding {
         Encoding::Uniform { frac_bits } => frac_ok(*frac_bits),
@@ -500,10 +347,12 @@ fn tensor_is_sound(tensor: &Tensor) -> bool {
         }
     };
     extents.contains(&tensor.features)
-        && extents.contains(&tensor.positions)
-        && elements == Some(u64::from(tensor.features) * u64::from(tensor.positions))
+        && tensor.extent.iter().all(|n| extents.contains(n))
+        && elements.is_some_and(|n| n <= MAX_ELEMENTS)
+        && product(&mut tensor.shape.iter().copied()) == elements
+        && dims_ok
         && !tensor.range.is_empty()
-        && tensor.range.len() <= MAX_TABLE_ENTRIES
+        && tensor.range.len() <= MAX_RANGE
         && tensor.range.max_abs() <= 1 << 24
         && encoding_ok
 }

@@ -4,42 +4,97 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Graph, GraphError, Range};
+use super::map::{Kernel, Map};
+use super::{Graph, GraphError, Layer, Range};
 
 /// The weights of one layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinearWeights {
-    /// Input features `K`.
-    pub inputs: u32,
-    /// Output features `N`.
-    pub outputs: u32,
-    /// `W[k][j]` at `k * outputs + j`, in units of `2^(−weight_frac_bits)`.
-    pub values: Vec<i16>,
-    /// One per output, in units of the accumulator.
+pub struct LayerWeights {
+    /// For each term its weights `[group][input channel][tap][output]`, in units of the accumulator for
+    /// each unit of the input; empty where the kernel is none of learned weights.
+    pub terms: Vec<Vec<i16>>,
+    /// One per output feature, in units of the accumulator.
     pub bias: Vec<i32>,
 }
 
-impl LinearWeights {
-    /// Smallest and largest accumulator over *all* inputs within `range`: the worst case, not what
-    /// calibration happened to see.
-    pub fn accumulator_bounds(&self, range: Range) -> (i64, i64) {
-        let outputs = self.outputs as usize;
-        let (lo, hi) = (i64::from(range.lo), i64::from(range.hi));
+impl LayerWeights {
+    /// A dense layer's: `W[k][j]` at `k * outputs + j`.
+    pub fn dense(values: Vec<i16>, bias: Vec<i32>) -> Self {
+        Self {
+            terms: alloc::vec![values],
+            bias,
+        }
+    }
+
+    /// Smallest and largest accumulator over *all* inputs within their tensors' ranges: the worst
+    /// case, not what calibration happened to see. The weights have the shapes the layer gives them.
+    pub fn accumulator_bounds(&self, graph: &Graph, layer: &Layer) -> (i64, i64) {
         let mut bounds: Vec<(i64, i64)> = self
             .bias
             .iter()
             .map(|&b| (i64::from(b), i64::from(b)))
             .collect();
-        for row in self.values.chunks_exact(outputs.max(1)) {
-            for (bound, &w) in bounds.iter_mut().zip(row) {
-                let (a, b) = (i64::from(w) * lo, i64::from(w) * hi);
-                bound.0 += a.min(b);
-                bound.1 += a.max(b);
+        let range = |id: super::TensorId| graph.tensors[id.index()].range;
+        for (term, values) in layer.terms.iter().zip(&self.terms) {
+            let map = &term.map;
+            let first = map.first_output as usize;
+            let written = first..first + (map.groups * map.outputs) as usize;
+            let bounds = &mut bounds[written];
+            let input = range(term.input);
+            match &map.kernel {
+                Kernel::Weights => add_weights(bounds, map, values, input),
+                Kernel::Taps(factors) => {
+                    let reach = interval(factors.iter().map(|&f| i64::from(f)), input, map);
+                    bounds.iter_mut().for_each(|b| *b = add(*b, reach));
+                }
+                Kernel::Gate(id) => {
+                    let gate = range(*id);
+                    let ends = [gate.lo, gate.hi].map(|g| times(i64::from(g), input));
+                    let reach = (ends[0].0.min(ends[1].0), ends[0].1.max(ends[1].1));
+                    bounds.iter_mut().for_each(|b| *b = add(*b, reach));
+                }
             }
         }
         bounds
             .iter()
             .fold((0, 0), |acc, b| (acc.0.min(b.0), acc.1.max(b.1)))
+    }
+}
+
+/// The interval of `w·x` for all `x` of a range, 0 among them: taps may lie outside the input.
+fn times(w: i64, range: Range) -> (i64, i64) {
+    let (a, b) = (w * i64::from(range.lo), w * i64::from(range.hi));
+    (a.min(b).min(0), a.max(b).max(0))
+}
+
+fn add(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
+    (a.0.saturating_add(b.0), a.1.saturating_add(b.1))
+}
+
+/// How many input positions one output position may read through one tap: several only where an axis
+/// is summed over.
+fn repeats(map: &Map) -> i64 {
+    let summed = map.axes.iter().filter(|a| a.expand == 0);
+    summed.map(|a| i64::from(a.to - a.from)).product()
+}
+
+fn interval(factors: impl Iterator<Item = i64>, range: Range, map: &Map) -> (i64, i64) {
+    let sum = factors.map(|f| times(f, range)).fold((0, 0), add);
+    let repeats = repeats(map);
+    (sum.0.saturating_mul(repeats), sum.1.saturating_mul(repeats))
+}
+
+fn add_weights(bounds: &mut [(i64, i64)], map: &Map, values: &[i16], range: Range) {
+    let (inputs, outputs) = (map.inputs as usize * map.taps(), map.outputs as usize);
+    let repeats = repeats(map);
+    let groups = values.chunks_exact(inputs * outputs);
+    for (bounds, values) in bounds.chunks_exact_mut(outputs).zip(groups) {
+        for row in values.chunks_exact(outputs) {
+            for (bound, &w) in bounds.iter_mut().zip(row) {
+                let (lo, hi) = times(i64::from(w), range);
+                *bound = add(*bound, (lo * repeats, hi * repeats));
+            }
+        }
     }
 }
 
@@ -49,7 +104,7 @@ pub struct Model {
     /// The computation.
     pub graph: Graph,
     /// Weights of each layer, in order.
-    pub weights: Vec<LinearWeights>,
+    pub weights: Vec<LayerWeights>,
 }
 
 /// Why a model's weights do not belong to its graph, or do not mean what they should.
@@ -92,17 +147,17 @@ impl Model {
             });
         }
         for (i, (layer, weights)) in self.graph.layers.iter().zip(&self.weights).enumerate() {
-            let input = &self.graph.tensors[layer.input.index()];
             let output = &self.graph.tensors[layer.output.index()];
-            let sound = weights.inputs == input.features
-                && weights.outputs == output.features
-                && weights.values.len() as u64
-                    == u64::from(weights.inputs) * u64::from(weights.outputs)
-                && weights.bias.len() == weights.outputs as usize;
+            let shapes = layer.terms.iter().zip(&weights.terms);
+            let sound = weights.terms.len() == layer.terms.len()
+                && shapes
+                    .into_iter()
+                    .all(|(term, values)| values.len() as u64 == term.map.weights())
+                && weights.bias.len() == output.features as usize;
             if !sound {
                 return Err(ModelError::Shape { layer: i });
             }
-            let (lo, hi) = weights.accumulator_bounds(input.range);
+            let (lo, hi) = weights.accumulator_bounds(&self.graph, layer);
             let (least, most) = layer.requant.limits(modulus);
             if lo < least || hi > most {
                 return Err(ModelError::Overflow { layer: i, lo, hi });
