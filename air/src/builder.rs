@@ -22,6 +22,8 @@ use alloc::vec::Vec;
 use p3_field::{Algebra, ExtensionField, Field};
 
 use crate::bus::{Bus, MAX_MESSAGE_LEN};
+use crate::graph::AXES;
+use crate::projection::{Monomial, Points};
 
 /// The first columns of every fixed matrix belong to the engine.
 pub mod engine {
@@ -37,13 +39,26 @@ pub mod engine {
     pub const WIDTH: usize = 4;
 }
 
+/// The projection challenges as they are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn<EF> {
+    /// ρ, for features.
+    pub rho: EF,
+    /// σ_0, σ_1, σ_2, for depth, height and width.
+    pub sigma: [EF; AXES],
+}
+
 /// Random challenges a chip may use.
 #[derive(Clone, Debug)]
 pub struct Challenges<EF> {
-    /// Powers of σ (positions): `σ^0, σ^1, …`, as many as there are lanes.
+    /// Powers of σ = σ_2: `σ^0, σ^1, …`, as many as the chips of a statement use.
     pub sigma_powers: Vec<EF>,
     /// Powers of ρ (features), up to the number of weights in a row.
     pub rho_powers: Vec<EF>,
+    /// Where monomials are evaluated: ρ, and σ for each axis of a position.
+    pub points: Points<EF>,
+    /// What one chip has made of the challenges, see [`crate::chips::Air::constants`].
+    constants: Vec<EF>,
     /// How often the claim on each tensor is received, by index: by the verifier if the statement
     /// shows it, and by every table that proves something of it.
     pub receivers: Vec<u32>,
@@ -79,12 +94,21 @@ impl<EF: Field> Challenges<EF> {
         self.rho_powers[1]
     }
 
+    /// σ = σ_2 itself.
+    pub fn sigma(&self) -> EF {
+        self.points.at(Monomial::sigma(AXES - 1, 1))
+    }
+
     /// The projection challenges, before the LogUp challenges exist.
-    pub fn projection(sigma: EF, rho: EF, powers: PowerCounts, receivers: Vec<u32>) -> Self {
+    pub fn projection(drawn: Drawn<EF>, powers: PowerCounts, receivers: Vec<u32>) -> Self {
+        let Drawn { rho, sigma } = drawn;
+        let last = sigma[AXES - 1];
         Self {
             receivers,
-            sigma_powers: sigma.powers().take(powers.sigma).collect(),
+            sigma_powers: last.powers().take(powers.sigma).collect(),
             rho_powers: rho.powers().take(powers.rho).collect(),
+            points: Points::new(rho, sigma),
+            constants: Vec::new(),
             bus_offsets: [EF::ZERO; Bus::ALL.len() + 1],
             beta_powers: [EF::ZERO; MAX_MESSAGE_LEN],
         }
@@ -102,6 +126,16 @@ impl<EF: Field> Challenges<EF> {
             power *= beta;
         }
         self
+    }
+
+    /// The challenges with a chip's constants, which its constraints need.
+    #[must_use]
+    pub fn for_chip(&self, chip: &impl crate::chips::Air) -> Self {
+        let constants = chip.constants(self);
+        Self {
+            constants,
+            ..self.clone()
+        }
     }
 
     /// The denominator `live·(α − bus) − Σ_i β^(i+1)·m_i` of a message.
@@ -152,6 +186,10 @@ pub trait AirBuilder {
     fn row(&self) -> Row<'_, Self::Expr, Self::ExprEF>;
     /// The challenges.
     fn challenges(&self) -> &Challenges<Self::EF>;
+    /// The chip's constants.
+    fn constants(&self) -> &[Self::EF] {
+        &self.challenges().constants
+    }
     /// Asserts that a base expression is zero on every row.
     fn assert_zero(&mut self, name: &'static str, x: Self::Expr);
     /// Asserts that an extension expression is zero on every row.

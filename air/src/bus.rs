@@ -42,13 +42,14 @@ pub const MAX_MESSAGE_LEN: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ClaimKind {
-    /// `Σ_j ρ^(N−1−j) Σ_p σ^p acc[j][p]` of a layer's accumulators, bias and rounding constant
-    /// included. Sent by the rows of the layer's output, received by the rows of its input.
+    /// `Σ_f ρ^(N−1−f) Σ_q σ^q acc[f][q]` of a tensor's accumulators, biases and rounding constants
+    /// included. Sent by the rows of the tensor, received where its layer's terms are added up.
     Accumulator = 1,
-    /// `Σ_f ρ^(F−1−f) Σ_p σ^p x[f][p]` of a graph input. Sent by its rows as often as it is received:
-    /// by the verifier if the statement shows it, by every table that proves something of it.
+    /// `Σ_f ρ^(F−1−f) Σ_p σ_2^p x[f][p]` of a graph input, `p` the flat position. Sent by its rows as often
+    /// as it is received: by the verifier if the statement shows it, by every table that proves something
+    /// of it.
     Input = 2,
-    /// `Σ_f ρ^f Σ_p σ^p y[f][p]` of a graph output, sent and received like an input's.
+    /// `Σ_f ρ^f Σ_p σ_2^p y[f][p]` of a graph output, sent and received like an input's.
     Output = 3,
     /// `Σ_i σ^i·d_i` over the pieces of a tensor's digest. Sent by the tensor's hash table, received
     /// by the verifier.
@@ -56,4 +57,7 @@ pub enum ClaimKind {
     /// The sums of the parts of a layer's weights, see [`crate::chips::attest`]. Sent by the rows of the
     /// weights, received by those of the sums.
     Sums = 5,
+    /// What a term adds to a layer's accumulators, or the overhang negated, by number of the term. Sent by
+    /// the rows of the tensor that is read, or of the overhang; received where they are added up.
+    Term = 6,
 }

@@ -222,6 +222,7 @@ fn check_table<F: Field, EF: ExtensionField<F>>(
 ) {
     let height = table.height();
     let chip: &Chip = &table.chip;
+    let challenges = &challenges.for_chip(chip);
     let forms = match (chip.weight_form(challenges), traces.weight) {
         (Some(coefficients), Some(w)) => Some(linear_form::<F, EF>(w, &coefficients)),
         _ => None,
@@ -286,6 +287,7 @@ pub fn degree<EF: ExtensionField<EF>>(
 ) -> usize {
     const POINTS: usize = 8;
     let widths = table.widths;
+    let challenges = &challenges.for_chip(&table.chip);
     let mut state = seed;
     let mut random = || {
         state = state * state + seed;

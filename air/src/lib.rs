@@ -29,5 +29,6 @@ pub mod graph;
 pub mod hiding;
 pub mod layout;
 pub mod logup;
+pub mod projection;
 pub mod statement;
 pub mod witness;

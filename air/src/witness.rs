@@ -11,8 +11,9 @@ use p3_matrix::dense::RowMajorMatrix;
 
 use crate::builder::Challenges;
 use crate::chips::Chip;
+use crate::chips::activation::Factors;
 use crate::chips::lookup::{LookupAir, LookupContent};
-use crate::graph::{Evaluation, Model};
+use crate::graph::{Evaluation, Frame, Model, accumulate_frame};
 use crate::layout::{Layout, Table};
 use crate::statement::{Salt, words};
 
@@ -35,6 +36,8 @@ impl<F: Field> SetupTraces<F> {
             .map(|table| match &table.chip {
                 Chip::Weights(air) => Some(air.generate_weights(model, table.height())),
                 Chip::Activation(_)
+                | Chip::Overhang(_)
+                | Chip::Sums(_)
                 | Chip::Lookup(_)
                 | Chip::Sha256(_)
                 | Chip::Poseidon2(_)
@@ -47,13 +50,21 @@ impl<F: Field> SetupTraces<F> {
     }
 }
 
-/// The main matrices of one evaluation, for tables that have main columns. `salts` has the salt of
-/// every tensor that is hashed with one, by index.
+/// The main matrices of one evaluation of a model, for tables that have main columns. `salts` has the
+/// salt of every tensor that is hashed with one, by index.
 pub fn generate_main<F: Field>(
     layout: &Layout,
+    model: &Model,
     evaluation: &Evaluation,
     salts: &[Option<Salt>],
 ) -> Vec<Option<RowMajorMatrix<F>>> {
+    let functions = layout.functions();
+    let frame = |layer: usize| {
+        let (graph, weights) = (&model.graph, &model.weights[layer]);
+        let layer = &graph.layers[layer];
+        let frame = Frame::new(graph, layer);
+        accumulate_frame(graph, layer, weights, &evaluation.tensors, &frame)
+    };
     let values = |tensor: usize| evaluation.tensors[tensor].as_slice();
     let salt = |tensor: usize| salts.get(tensor).copied().flatten();
     let counters = count_lookups(layout, evaluation);
@@ -64,10 +75,14 @@ pub fn generate_main<F: Field>(
         .map(|(table, counter)| {
             let height = table.height();
             match &table.chip {
-                Chip::Activation(air) => Some(air.generate_main(evaluation, height)),
+                Chip::Activation(air) => Some(air.generate_main(evaluation, functions, height)),
+                Chip::Overhang(air) => Some(air.generate_main(&frame, height)),
                 Chip::Lookup(air) => counter.map(|c| air.generate_main(&c.counts, height)),
                 // An attestation is about no evaluation: see `generate_attestation`.
-                Chip::Weights(_) | Chip::AttestWeights(_) | Chip::AttestSums(_) => None,
+                Chip::Weights(_)
+                | Chip::Sums(_)
+                | Chip::AttestWeights(_)
+                | Chip::AttestSums(_) => None,
                 Chip::Sha256(air) => {
                     let salt = salt(air.tensor.tensor);
                     Some(air.generate_main(values(air.tensor.tensor), salt.as_ref(), height))
@@ -127,6 +142,7 @@ fn count_lookups<'a>(layout: &'a Layout, evaluation: &Evaluation) -> Vec<Option<
         match &table.chip {
             Chip::Activation(air) => air.for_each_lookup(
                 evaluation,
+                layout.functions(),
                 |f, side, q| functions.push((f, side, q)),
                 |bits, value| ranges.push((bits, value)),
             ),
@@ -203,25 +219,51 @@ pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
     main: &[Option<RowMajorMatrix<F>>],
     challenges: &Challenges<EF>,
 ) -> Vec<Option<Vec<EF>>> {
-    // The weight table first: the activation rows receive what it folds.
-    let mut folded: Vec<Vec<EF>> = Vec::new();
+    // The weights first, and the gates: the activation rows receive them. The sums last.
+    let mut factors = Factors::default();
     let mut columns: Vec<Option<Vec<EF>>> = vec![None; layout.tables.len()];
     for (i, table) in layout.tables.iter().enumerate() {
-        if let (Chip::Weights(air), Some(Some(w))) = (&table.chip, weight.get(i)) {
-            let (column, products) = air.generate_projection(w, challenges);
-            for (layer, v) in products {
-                folded.resize(folded.len().max(layer + 1), Vec::new());
-                folded[layer] = v;
+        match (&table.chip, weight.get(i), &main[i]) {
+            (Chip::Weights(air), Some(Some(w)), _) => {
+                let (column, folded) = air.generate_projection(w, challenges);
+                for (term, runs) in folded {
+                    *slot(&mut factors.weights, term) = runs;
+                }
+                columns[i] = Some(column);
             }
-            columns[i] = Some(column);
+            (Chip::Activation(air), _, Some(m)) => {
+                for (tensor, values) in air.gates(m) {
+                    let values = values.into_iter().map(EF::from).collect();
+                    *slot(&mut factors.gates, tensor) = values;
+                }
+            }
+            _ => {}
         }
+    }
+    let mut claims: Vec<EF> = Vec::new();
+    for (term, runs) in factors.weights.iter().enumerate() {
+        // Of a block of biases this is its only run; others are overwritten below.
+        *slot(&mut claims, term) = runs.first().copied().unwrap_or(EF::ZERO);
     }
     for (i, table) in layout.tables.iter().enumerate() {
         let (Some(m), height) = (&main[i], table.height()) else {
             continue;
         };
         columns[i] = match &table.chip {
-            Chip::Activation(air) => Some(air.generate_projection(m, &folded, challenges, height)),
+            Chip::Activation(air) => {
+                let cells = air.generate_projection(m, &factors, challenges, height);
+                for (term, value) in air.term_claims(&cells) {
+                    *slot(&mut claims, term) = value;
+                }
+                Some(cells)
+            }
+            Chip::Overhang(air) => {
+                let cells = air.generate_projection(m, challenges, height);
+                for block in &air.blocks {
+                    *slot(&mut claims, block.term) = cells[block.end()];
+                }
+                Some(cells)
+            }
             Chip::Sha256(air) => Some(air.generate_projection(m, challenges, height)),
             Chip::Poseidon2(air) => Some(air.generate_projection(m, challenges, height)),
             Chip::Compare(air) => Some(air.generate_projection(m, challenges, height)),
@@ -230,8 +272,21 @@ pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
                 _ => continue,
             },
             Chip::AttestSums(air) => Some(air.generate_projection(m, challenges, height)),
-            Chip::Weights(_) | Chip::Lookup(_) => continue,
+            Chip::Weights(_) | Chip::Sums(_) | Chip::Lookup(_) => continue,
         };
     }
+    for (i, table) in layout.tables.iter().enumerate() {
+        if let Chip::Sums(air) = &table.chip {
+            columns[i] = Some(air.generate_projection::<F, EF>(&claims, table.height()));
+        }
+    }
     columns
+}
+
+/// The entry of a list that grows as needed.
+fn slot<T: Clone + Default>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if list.len() <= index {
+        list.resize(index + 1, T::default());
+    }
+    &mut list[index]
 }

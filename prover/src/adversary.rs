@@ -4,6 +4,7 @@
 //! traces, so a forgery reaches the verifier as a complete proof. An [`Adversary`] sees the traces
 //! between phases and may change anything a prover controls.
 
+use air::builder::Drawn;
 use p3_matrix::dense::RowMajorMatrix;
 use verifier::config::Protocol;
 use verifier::transcript::{Digest, Transcript};
@@ -43,8 +44,7 @@ pub trait Adversary<P: Protocol> {
     fn projection(
         &mut self,
         _columns: &mut [Option<Vec<P::Challenge>>],
-        _sigma: P::Challenge,
-        _rho: P::Challenge,
+        _drawn: Drawn<P::Challenge>,
     ) {
     }
 

@@ -25,11 +25,12 @@ impl<P: Protocol> Prover<P> {
         let digest = statement_digest(&statement);
         let mut transcript =
             Transcript::<P>::new(&self.prepared.profile, &self.prepared.digest, &digest);
-        let [sigma, rho, alpha] = transcript.main(&self.prepared.key.weights);
+        let drawn = transcript.main(&self.prepared.key.weights);
+        let alpha = drawn.sigma[0];
         let receivers = statement.receivers(graph);
-        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), receivers)
+        let challenges = Challenges::projection(drawn, layout.power_counts(), receivers)
             .with_lookup(alpha, alpha + P::Challenge::ONE);
-        let main = generate_main::<P::Val>(layout, evaluation, &[]);
+        let main = generate_main::<P::Val>(layout, &self.model, evaluation, &[]);
         let projection = generate_projection(layout, &self.weight, &main, &challenges);
         let traces: Vec<_> = (0..layout.tables.len())
             .map(|i| TableTraces {
@@ -39,7 +40,7 @@ impl<P: Protocol> Prover<P> {
                 projection: projection[i].as_deref(),
             })
             .collect();
-        let claims = statement.claims::<P::Val, P::Challenge>(graph, &challenges.sigma_powers, rho);
+        let claims = statement.claims::<P::Val, P::Challenge>(graph, challenges.sigma(), drawn.rho);
         debug::check(layout, &traces, &challenges, &claims, limit)
     }
 }

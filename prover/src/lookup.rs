@@ -25,6 +25,7 @@ pub(crate) fn generate<F: Field, EF: ExtensionField<F>>(
     traces: &Traces<'_, F, EF>,
     challenges: &Challenges<EF>,
 ) -> (Vec<EF>, EF) {
+    let challenges = &challenges.for_chip(&table.chip);
     let form = match (table.chip.weight_form(challenges), traces.weight) {
         (Some(coefficients), Some(weight)) => Some(linear_form::<F, EF>(weight, &coefficients)),
         _ => None,

@@ -130,7 +130,7 @@ impl<P: Protocol> Prover<P> {
             false => None,
         };
         let mut main: Main<P> = info_span!("main traces")
-            .in_scope(|| generate_main(&layout, evaluation, &policy.salts(graph)));
+            .in_scope(|| generate_main(&layout, &self.model, evaluation, &policy.salts(graph)));
         if let Some(masks) = &mut masks {
             masks.main(&layout, &mut main);
         }
@@ -205,16 +205,16 @@ impl<'a, P: Protocol> Run<'a, P> {
         // M → σ, ρ, τ
         let (main_commit, main_data) = info_span!("commit main")
             .in_scope(|| commit::<P>(&prover.pcs, main.iter().flatten().cloned()))?;
-        let [sigma, rho, _tau] = transcript.main(&main_commit);
+        let drawn = transcript.main(&main_commit);
 
         // P → α, β
-        let challenges = Challenges::projection(sigma, rho, layout.power_counts(), receivers);
+        let challenges = Challenges::projection(drawn, layout.power_counts(), receivers);
         let mut projection = info_span!("projection columns")
             .in_scope(|| generate_projection(layout, self.weight, &main, &challenges));
         if let Some(masks) = &mut masks {
             masks.projection(layout, &mut projection);
         }
-        adversary.projection(&mut projection, sigma, rho);
+        adversary.projection(&mut projection, drawn);
         let batch_mask =
             (masks.as_mut()).map(|m| info_span!("batch mask").in_scope(|| self.batch_mask(m)));
         let (projection_commit, projection_data) =

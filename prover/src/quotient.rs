@@ -100,6 +100,11 @@ fn evaluate<P: Protocol>(
 ) -> Vec<P::Challenge> {
     let size = table.height() * EXTENSION;
     let lanes = Packed::<P>::WIDTH;
+    let challenges = &folding.challenges.for_chip(&table.chip);
+    let folding = &Folding {
+        challenges,
+        ..*folding
+    };
     let form = match (table.chip.weight_form(folding.challenges), &columns.weight) {
         (Some(coefficients), Some(weight)) => {
             Some(linear_form::<P::Val, P::Challenge>(weight, &coefficients))

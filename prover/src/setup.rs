@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU32;
 
-use air::builder::Challenges;
+use air::builder::{Challenges, Drawn};
 use air::chips::{Air, MAX_DEGREE};
 use air::graph::{EvalError, Evaluation, Model, ModelError, evaluate};
 use air::layout::Layout;
@@ -163,7 +163,11 @@ fn check_degrees<P: Protocol>(layout: &Layout) -> Result<(), SetupError> {
     let mut draw = || -> P::Challenge { challenger.sample_algebra_element() };
     // Degrees do not depend on what is shown, but more is more.
     let receivers = vec![1; layout.tensors()];
-    let challenges = Challenges::projection(draw(), draw(), layout.power_counts(), receivers)
+    let drawn = Drawn {
+        rho: draw(),
+        sigma: [draw(), draw(), draw()],
+    };
+    let challenges = Challenges::projection(drawn, layout.power_counts(), receivers)
         .with_lookup(draw(), draw());
     for table in &layout.tables {
         let degree = air::debug::degree(table, &challenges, draw());

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use air::layout::{Layout, MAX_LOG_HEIGHT, Table};
+use air::layout::{Layout, MAX_LOG_HEIGHT, MAX_POSITIONS, Table};
 use air::statement::Statement;
 use p3_field::BasedVectorSpace;
 use serde::{Deserialize, Serialize};
@@ -158,7 +158,7 @@ pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
     let boundary = graph.inputs.iter().chain(&graph.outputs);
     let (statement, statement_tables) = match layout.is_hiding() {
         true => boundary
-            .map(|id| STATEMENT_COLUMNS * graph.tensors[id.index()].positions as usize)
+            .map(|id| STATEMENT_COLUMNS * graph.tensors[id.index()].positions().min(MAX_POSITIONS))
             .fold((0, 1), |(sum, tables), columns| (sum + columns, tables + 3)),
         false => (0, 0),
     };
@@ -175,7 +175,7 @@ pub fn max_proof_bytes<P: Protocol>(prepared: &Prepared<P>) -> usize {
     let said: usize = graph
         .tensors
         .iter()
-        .map(|t| 12 * t.len() + 8 * t.positions as usize + 128)
+        .map(|t| 12 * t.len() + 8 * t.positions() + 128)
         .sum();
     opening.max_bytes(profile) + said + (1 << 16)
 }

@@ -32,8 +32,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use air::chips::{Air, MAX_DEGREE};
-use air::graph::{Graph, Tensor};
+use air::chips::{Air, Chip, MAX_DEGREE};
+use air::graph::{Frame, Graph, Layer, Tensor};
 use air::layout::{Layout, Table};
 use air::logup::lookup_constraints;
 use p3_field::{BasedVectorSpace, PrimeField32};
@@ -83,15 +83,15 @@ impl Shape {
     pub fn new(graph: &Graph, layout: &Layout, extension_degree: usize) -> Self {
         let mut shape = Self::of_tables(layout, extension_degree);
         shape.messages += graph.inputs.len() + graph.outputs.len();
-        // Every identity between two projections of one tensor is a polynomial in ρ and σ of degree
-        // (features − 1) + (positions − 1).
-        let degree = |t: &Tensor| t.features as usize + t.positions as usize;
-        let largest = graph.tensors.iter().map(degree).max().unwrap_or(0);
-        // Every tensor takes part in one identity per side it is claimed on, and a statement's table
-        // receives a tensor's claim too.
+        // The claim on an input or output is a polynomial in ρ and σ_2 of degree (features − 1) +
+        // (positions − 1). The verifier receives it, or a statement's tables do.
+        let degree = |t: &Tensor| t.features as usize + t.positions();
+        let boundary = || graph.inputs.iter().chain(&graph.outputs);
+        let degrees = || boundary().map(|id| degree(&graph.tensors[id.index()]));
         let of_statement = layout.tables.iter().filter(|t| t.is_outside_key());
-        shape.projection_degree += largest * of_statement.count();
-        shape.projection_degree += graph.tensors.iter().map(|t| 2 * degree(t)).sum::<usize>();
+        shape.projection_degree += degrees().sum::<usize>();
+        shape.projection_degree += degrees().max().unwrap_or(0) * of_statement.count();
+        shape.projection_degree += layer_degrees(graph, layout);
         shape
     }
 
@@ -128,6 +128,28 @@ impl Shape {
         }
         shape
     }
+}
+
+/// Summed degrees of the layers' identities, Laurent polynomials in ρ, σ_0, σ_1, σ_2: for each variable the
+/// exponents that occur, from the least to the largest, and 1 because a variable may be 0.
+fn layer_degrees(graph: &Graph, layout: &Layout) -> usize {
+    // Empty lanes of weights have exponents beyond the outputs', those of overhangs beyond the frame.
+    let (mut beyond, mut outside) = (0, 0);
+    for table in &layout.tables {
+        match &table.chip {
+            Chip::Weights(air) => beyond = air.lanes,
+            Chip::Overhang(air) => outside = 2 * air.lanes,
+            _ => {}
+        }
+    }
+    let degree = |layer: &Layer| {
+        let frame = Frame::new(graph, layer);
+        let spans = frame.lo.iter().zip(frame.hi);
+        let positions: usize = spans.map(|(&lo, hi)| hi.abs_diff(lo) as usize + 1).sum();
+        let features = graph.tensors[layer.output.index()].features as usize;
+        features + beyond + positions + outside + 1
+    };
+    graph.layers.iter().map(degree).sum()
 }
 
 /// What the level of a rekey proof depends on, of the tables that have weight columns.

@@ -34,6 +34,7 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use p3_keccak::Keccak256Hash;
 use p3_symmetric::CryptographicHasher;
 
+use air::builder::Drawn;
 use crate::codec::FORMAT_VERSION;
 use crate::config::{Commitment, Protocol};
 use crate::profile::Profile;
@@ -176,10 +177,14 @@ impl<P: Protocol> Transcript<P> {
         }
     }
 
-    /// Step *main*: draws σ, ρ, τ.
-    pub fn main(&mut self, main: &Commitment<P>) -> [P::Challenge; 3] {
+    /// Step *main*: draws σ_2, ρ, σ_1, σ_0.
+    pub fn main(&mut self, main: &Commitment<P>) -> Drawn<P::Challenge> {
         self.absorb(|c| c.observe(main.clone()));
-        [self.draw(), self.draw(), self.draw()]
+        let [width, rho, height, depth] = core::array::from_fn(|_| self.draw());
+        Drawn {
+            rho,
+            sigma: [depth, height, width],
+        }
     }
 
     /// Step *projection*: draws α, β.

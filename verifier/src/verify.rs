@@ -109,7 +109,7 @@ pub fn verify<P: Protocol>(
     let about = About {
         layout,
         receivers: statement.receivers(graph),
-        claims: |c: &Challenges<_>| statement.claims::<P::Val, _>(graph, &c.sigma_powers, c.rho()),
+        claims: |c: &Challenges<_>| statement.claims::<P::Val, _>(graph, c.sigma(), c.rho()),
     };
     let transcript = Transcript::<P>::new(&prepared.profile, &prepared.digest, &digest);
     check_proof(prepared, about, transcript, proof)?;
@@ -144,7 +144,7 @@ where
 {
     let (layout, profile) = (&about.layout, &prepared.profile);
     check_shape(layout, proof)?;
-    let [sigma, rho, _tau] = transcript.main(&proof.main);
+    let drawn = transcript.main(&proof.main);
     let (_, [alpha, beta]) = transcript
         .projection(&proof.projection, profile, Pow::Check(proof.lookup_pow))
         .map_err(|_| VerifyError::Pow("the lookup challenges"))?;
@@ -153,7 +153,7 @@ where
         .quotient(&proof.quotient, profile, Pow::Check(proof.ood_pow))
         .map_err(|_| VerifyError::Pow("the out-of-domain point"))?;
 
-    let challenges = Challenges::projection(sigma, rho, layout.power_counts(), about.receivers)
+    let challenges = Challenges::projection(drawn, layout.power_counts(), about.receivers)
         .with_lookup(alpha, beta);
     check_buses::<P>((about.claims)(&challenges), &challenges, &proof.terminals)?;
     for ((table, opened), &terminal) in
@@ -231,6 +231,7 @@ fn check_constraints<P: Protocol>(
     lambda: P::Challenge,
     zeta: P::Challenge,
 ) -> Result<(), VerifyError> {
+    let challenges = &challenges.for_chip(&table.chip);
     let projection = recombine::<P>(&opened.projection);
     let projection_next = recombine::<P>(&opened.projection_next);
     let lookup = recombine::<P>(&opened.lookup);

@@ -9,8 +9,10 @@ pub mod attest;
 pub mod compare;
 pub mod hashed;
 pub mod lookup;
+pub mod overhang;
 pub mod poseidon2;
 pub mod sha256;
+pub mod sums;
 pub mod weights;
 
 use alloc::vec::Vec;
@@ -21,8 +23,10 @@ use self::activation::ActivationAir;
 use self::attest::{AttestSumsAir, AttestWeightsAir};
 use self::compare::CompareAir;
 use self::lookup::LookupAir;
+use self::overhang::OverhangAir;
 use self::poseidon2::Poseidon2Air;
 use self::sha256::Sha256Air;
+use self::sums::SumsAir;
 use self::weights::WeightsAir;
 use crate::builder::{AirBuilder, Challenges};
 
@@ -72,6 +76,11 @@ pub trait Air {
         None
     }
 
+    /// What the chip's constraints need of the challenges, computed once for all rows.
+    fn constants<EF: Field>(&self, _challenges: &Challenges<EF>) -> Vec<EF> {
+        Vec::new()
+    }
+
     /// Whether a prover's cells enter the messages of a LogUp fraction column. Then the fraction can
     /// be masked only on rows where those cells are 0, see [`crate::hiding`].
     fn needs_blank_band(&self) -> bool {
@@ -92,7 +101,7 @@ pub trait Air {
     fn fixed_rows<F: Field>(&self) -> Vec<F>;
 
     /// Names of the constraints, in the order in which `eval` asserts them.
-    fn constraint_names(&self) -> &'static [&'static str];
+    fn constraint_names(&self) -> Vec<&'static str>;
 
     /// The columns the prover fills in that a constraint reads, for messages.
     fn columns_of(&self, constraint: &str) -> &'static str;
@@ -101,10 +110,14 @@ pub trait Air {
 /// Every chip there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chip {
-    /// Requantisation, activation and claims: one row per feature.
+    /// Requantisation, activation, and sums over tensors.
     Activation(ActivationAir),
-    /// Weights folded with ρ.
+    /// Weights folded with ρ and σ.
     Weights(WeightsAir),
+    /// What products have beyond the image.
+    Overhang(OverhangAir),
+    /// The terms of each layer, added up.
+    Sums(SumsAir),
     /// A fixed table others look values up in.
     Lookup(LookupAir),
     /// The SHA-256 digest of a hidden tensor.
@@ -125,6 +138,8 @@ macro_rules! with_chip {
         match $chip {
             Chip::Activation($air) => $body,
             Chip::Weights($air) => $body,
+            Chip::Overhang($air) => $body,
+            Chip::Sums($air) => $body,
             Chip::Lookup($air) => $body,
             Chip::Sha256($air) => $body,
             Chip::Poseidon2($air) => $body,
@@ -152,6 +167,10 @@ impl Air for Chip {
         with_chip!(self, air => air.weight_form(challenges))
     }
 
+    fn constants<EF: Field>(&self, challenges: &Challenges<EF>) -> Vec<EF> {
+        with_chip!(self, air => air.constants(challenges))
+    }
+
     fn needs_blank_band(&self) -> bool {
         with_chip!(self, air => air.needs_blank_band())
     }
@@ -168,7 +187,7 @@ impl Air for Chip {
         with_chip!(self, air => air.fixed_rows())
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
+    fn constraint_names(&self) -> Vec<&'static str> {
         with_chip!(self, air => air.constraint_names())
     }
 

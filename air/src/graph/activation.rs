@@ -40,6 +40,13 @@ impl Function {
     }
 }
 
+impl Function {
+    /// Whether `f(c·x) = c·f(x)` for all `c > 0`.
+    pub const fn is_homogeneous(self) -> bool {
+        matches!(self, Self::Identity | Self::Relu)
+    }
+}
+
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use p3_maybe_rayon::prelude::*;
 
-use super::map::{Kernel, Map, strides};
+use super::map::{Frame, Kernel, Map, strides};
 use super::{Graph, Layer, LayerWeights, Model, Requantised, Tensor};
 
 /// Everything computed on the way from the inputs to the outputs.
@@ -105,6 +105,31 @@ pub fn accumulate(
         add_term(&mut acc, output, &term.map, input, values, gate);
     }
     acc
+}
+
+/// What the terms of a layer add up to on the whole of a frame, `[feature][position]`, without biases.
+pub fn accumulate_frame(
+    graph: &Graph,
+    layer: &Layer,
+    weights: &LayerWeights,
+    tensors: &[Vec<i32>],
+    frame: &Frame,
+) -> Vec<i64> {
+    // The frame is the output of the same layer with other padding.
+    let mut graph = graph.clone();
+    let mut layer = layer.clone();
+    let output = &mut graph.tensors[layer.output.index()];
+    output.extent = core::array::from_fn(|a| (frame.hi[a] - frame.lo[a]) as u32);
+    for term in &mut layer.terms {
+        for (axis, lo) in term.map.axes.iter_mut().zip(frame.lo) {
+            axis.pad -= lo * axis.stride as i32;
+        }
+    }
+    let weights = LayerWeights {
+        terms: weights.terms.clone(),
+        bias: alloc::vec![0; weights.bias.len()],
+    };
+    accumulate(&graph, &layer, &weights, tensors)
 }
 
 #[derive(Clone, Copy)]

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::tensor::{AXES, Tensor, TensorId};
+use super::{Graph, Layer};
 
 /// How a map treats one axis of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -251,4 +252,57 @@ pub struct Term {
     pub input: TensorId,
     /// The map.
     pub map: Map,
+}
+
+/// The smallest box that holds every position the products of a layer's terms reach, and all positions
+/// of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Smallest index on each axis, at most 0.
+    pub lo: [i32; AXES],
+    /// The first index beyond, at least the output's extent.
+    pub hi: [i32; AXES],
+    /// The output's extent.
+    pub extent: [u32; AXES],
+}
+
+impl Frame {
+    /// The frame of a layer.
+    pub fn new(graph: &Graph, layer: &Layer) -> Self {
+        let extent = graph.tensors[layer.output.index()].extent;
+        let mut frame = Self {
+            lo: [0; AXES],
+            hi: extent.map(|n| n as i32),
+            extent,
+        };
+        for term in &layer.terms {
+            let (_, inputs) = term.map.view(&graph.tensors[term.input.index()]);
+            for (axis, size) in inputs.into_iter().enumerate() {
+                let (lo, hi) = reached(&term.map, axis, size);
+                frame.lo[axis] = frame.lo[axis].min(lo);
+                frame.hi[axis] = frame.hi[axis].max(hi);
+            }
+        }
+        frame
+    }
+
+    /// Whether nothing lies outside the output.
+    pub fn is_tight(&self) -> bool {
+        self.lo == [0; AXES] && self.hi == self.extent.map(|n| n as i32)
+    }
+}
+
+/// The interval of output indices, bounded or not, that the taps of an axis reach.
+fn reached(map: &Map, axis: usize, size: u32) -> (i32, i32) {
+    let map = map.axes[axis];
+    let ends = [
+        (map.from, map.taps - 1),
+        (map.to.min(size).saturating_sub(1), 0),
+    ];
+    let [lo, hi] = ends.map(|(j, tap)| map.shifted(j, tap));
+    let stride = i64::from(map.stride);
+    // From the first to the last multiple of the stride within.
+    let first = lo.div_euclid(stride) + i64::from(lo.rem_euclid(stride) != 0);
+    let last = hi.div_euclid(stride);
+    (first as i32, last as i32 + 1)
 }

@@ -30,8 +30,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::activation::{Activation, Function};
-pub use self::eval::{EvalError, Evaluation, accumulate, evaluate};
-pub use self::map::{AxisMap, Kernel, Map, Term};
+pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_frame, evaluate};
+pub use self::map::{AxisMap, Frame, Kernel, Map, Term};
 pub use self::requant::{Requant, Requantised};
 pub use self::tensor::{AXES, Axis, Dim, Encoding, Range, Tensor, TensorId};
 pub use self::weights::{LayerWeights, Model, ModelError};
@@ -275,7 +275,7 @@ impl Graph {
             sum.checked_add(term.map.weights())?.checked_add(biases)
         });
         let elements = self.tensors.iter().try_fold(0u64, |sum, t| {
-            let positions = t.extent.iter().map(|&n| u64::from(n));
+            let mut positions = t.extent.iter().map(|&n| u64::from(n));
             let len = positions.try_fold(u64::from(t.features), u64::checked_mul);
             sum.checked_add(len?)
         });
@@ -323,7 +323,7 @@ impl Graph {
 fn tensor_is_sound(tensor: &Tensor) -> bool {
     let extents = 1..=MAX_EXTENT;
     let product = |sizes: &mut dyn Iterator<Item = u32>| {
-        sizes.try_fold(1u64, |n, d| n.checked_mul(u64::from(d)))
+        sizes.fold(Some(1u64), |n, d| n?.checked_mul(u64::from(d)))
     };
     let positions = product(&mut tensor.extent.iter().copied());
     let elements = positions.and_then(|p| p.checked_mul(u64::from(tensor.features)));

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::map::{Kernel, Map};
+use super::map::{Kernel, Map, Term};
 use super::{Graph, GraphError, Layer, Range};
 
 /// The weights of one layer.
@@ -41,23 +41,44 @@ impl LayerWeights {
             let written = first..first + (map.groups * map.outputs) as usize;
             let bounds = &mut bounds[written];
             let input = range(term.input);
-            match &map.kernel {
-                Kernel::Weights => add_weights(bounds, map, values, input),
-                Kernel::Taps(factors) => {
-                    let reach = interval(factors.iter().map(|&f| i64::from(f)), input, map);
-                    bounds.iter_mut().for_each(|b| *b = add(*b, reach));
-                }
-                Kernel::Gate(id) => {
-                    let gate = range(*id);
-                    let ends = [gate.lo, gate.hi].map(|g| times(i64::from(g), input));
-                    let reach = (ends[0].0.min(ends[1].0), ends[0].1.max(ends[1].1));
-                    bounds.iter_mut().for_each(|b| *b = add(*b, reach));
-                }
+            if map.kernel == Kernel::Weights {
+                add_weights(bounds, map, values, input);
+            } else {
+                let reach = fixed_reach(graph, term);
+                bounds.iter_mut().for_each(|b| *b = add(*b, reach));
             }
         }
         bounds
             .iter()
             .fold((0, 0), |acc, b| (acc.0.min(b.0), acc.1.max(b.1)))
+    }
+}
+
+impl Layer {
+    /// Smallest and largest value that the terms without learned weights can add to an accumulator, or a
+    /// little more: as if every output had all of them.
+    pub fn fixed_bounds(&self, graph: &Graph) -> (i64, i64) {
+        let fixed = self.terms.iter().filter(|t| t.map.kernel != Kernel::Weights);
+        fixed
+            .map(|term| fixed_reach(graph, term))
+            .fold((0, 0), add)
+    }
+}
+
+/// What a term without learned weights adds to an accumulator at the least and at the most.
+fn fixed_reach(graph: &Graph, term: &Term) -> (i64, i64) {
+    let range = |id: super::TensorId| graph.tensors[id.index()].range;
+    let input = range(term.input);
+    match &term.map.kernel {
+        Kernel::Weights => (0, 0),
+        Kernel::Taps(factors) => interval(factors.iter().map(|&f| i64::from(f)), input, &term.map),
+        Kernel::Gate(id) => {
+            let gate = range(*id);
+            let ends = [gate.lo, gate.hi].map(|g| times(i64::from(g), input));
+            let repeats = term.map.repeats();
+            let lo = ends[0].0.min(ends[1].0).saturating_mul(repeats);
+            (lo, ends[0].1.max(ends[1].1).saturating_mul(repeats))
+        }
     }
 }
 
@@ -71,22 +92,24 @@ fn add(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
     (a.0.saturating_add(b.0), a.1.saturating_add(b.1))
 }
 
-/// How many input positions one output position may read through one tap: several only where an axis
-/// is summed over.
-fn repeats(map: &Map) -> i64 {
-    let summed = map.axes.iter().filter(|a| a.expand == 0);
-    summed.map(|a| i64::from(a.to - a.from)).product()
+impl Map {
+    /// How many input positions one output position may read through one tap: several only where an
+    /// axis is summed over.
+    pub fn repeats(&self) -> i64 {
+        let summed = self.axes.iter().filter(|a| a.expand == 0);
+        summed.map(|a| i64::from(a.to - a.from)).product()
+    }
 }
 
 fn interval(factors: impl Iterator<Item = i64>, range: Range, map: &Map) -> (i64, i64) {
     let sum = factors.map(|f| times(f, range)).fold((0, 0), add);
-    let repeats = repeats(map);
+    let repeats = map.repeats();
     (sum.0.saturating_mul(repeats), sum.1.saturating_mul(repeats))
 }
 
 fn add_weights(bounds: &mut [(i64, i64)], map: &Map, values: &[i16], range: Range) {
     let (inputs, outputs) = (map.inputs as usize * map.taps(), map.outputs as usize);
-    let repeats = repeats(map);
+    let repeats = map.repeats();
     let groups = values.chunks_exact(inputs * outputs);
     for (bounds, values) in bounds.chunks_exact_mut(outputs).zip(groups) {
         for row in values.chunks_exact(outputs) {

@@ -15,13 +15,13 @@ pub enum LayoutError {
         /// Rows it would need, as a logarithm.
         log_height: usize,
     },
-    /// A tensor has more positions than fit a row.
-    #[error("tensor {tensor} has {positions} batch items, more than {MAX_POSITIONS}")]
+    /// A tensor with bounds or ranks has more positions than fit a row.
+    #[error("tensor {tensor} has {positions} positions: bounds and ranks go up to {MAX_POSITIONS}")]
     TooWide {
         /// Index of the tensor.
         tensor: usize,
         /// Its positions.
-        positions: u32,
+        positions: usize,
     },
     /// All activation tables, or all range tables, have more entries than this implementation goes.
     #[error("the {chip} table has {entries} entries, more than 2^{MAX_LOG_ENTRIES}")]

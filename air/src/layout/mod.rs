@@ -5,8 +5,10 @@
 //!
 //! | table | rows | one for |
 //! |---|---|---|
-//! | `activation` | one per feature of every tensor, one per layer, one | each number of positions |
-//! | `weights` | one per `lanes` weights | the model |
+//! | `activation` | one per `lanes` elements of every tensor, one | each kind of tensors, see `plan` |
+//! | `weights` | one per `lanes` weights, one | the model |
+//! | `overhang` | one per `lanes` coefficients beyond an image, one | the model |
+//! | `sums` | one per term and layer | the model |
 //! | `range` | `2^bits` per limb width in use | the model |
 //! | `functions` | one per entry of every activation table in use | the model |
 //!
@@ -28,23 +30,28 @@
 
 pub mod cost;
 mod error;
+mod plan;
 mod table;
+mod terms;
 
 use alloc::vec::Vec;
 
 pub use self::error::LayoutError;
 pub use self::table::{Committed, Table};
+pub use self::terms::TermIds;
 use crate::builder::PowerCounts;
 use crate::chips::activation::ActivationAir;
 use crate::chips::attest::{self, AttestSumsAir, AttestWeightsAir, LayerBound};
 use crate::chips::compare::{CompareAir, Rule};
 use crate::chips::hashed::{HashError, HashedTensor};
 use crate::chips::lookup::{LookupAir, LookupContent};
+use crate::chips::overhang::OverhangAir;
 use crate::chips::poseidon2::Poseidon2Air;
 use crate::chips::sha256::Sha256Air;
-use crate::chips::weights::{WeightBlock, WeightsAir};
+use crate::chips::sums::SumsAir;
+use crate::chips::weights::WeightsAir;
 use crate::chips::{Air, Chip};
-use crate::graph::{Activation, Function, Graph};
+use crate::graph::{Activation, Graph};
 use crate::hiding::Hiding;
 use crate::statement::{Disclosed, Hash, Statement};
 
@@ -59,8 +66,8 @@ pub const MAX_LOG_ENTRIES: usize = 20;
 /// Most fixed cells of all tables outside the key together, as a logarithm: a few bytes of a
 /// statement, or of a graph, ask the verifier for them, and it has them in memory.
 pub const MAX_LOG_OUTSIDE_CELLS: usize = 26;
-/// Most positions (batch items) one graph may have; they lie side by side in a row.
-pub const MAX_POSITIONS: u32 = 64;
+/// Most positions of a tensor with bounds or ranks; they lie side by side in a row.
+pub const MAX_POSITIONS: usize = 64;
 
 /// All tables of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,29 +80,31 @@ impl Layout {
     /// The tables of a validated graph, with mask rows if a proof is to hide anything.
     pub fn new(graph: &Graph, hiding: Option<Hiding>, modulus: u64) -> Result<Self, LayoutError> {
         let hiding = hiding.as_ref();
-        let wide = |t: &crate::graph::Tensor| t.positions > MAX_POSITIONS;
-        if let Some(tensor) = graph.tensors.iter().position(wide) {
-            return Err(LayoutError::TooWide {
-                tensor,
-                positions: graph.tensors[tensor].positions,
-            });
-        }
+        let ids = TermIds::new(graph);
         let functions = functions(graph);
         let mut widths = Vec::new();
         let mut chips = Vec::new();
-        for positions in distinct(graph.tensors.iter().map(|t| t.positions)) {
-            let limbs = cost::choose_limbs(graph, positions, hiding);
-            let function_of = |tensor: usize| {
-                let wanted = function_of(graph, tensor);
-                wanted.map_or(0, |wanted| {
-                    1 + functions.iter().position(|f| *f == wanted).unwrap_or(0)
-                })
-            };
-            let air = ActivationAir::new(graph, positions, limbs, function_of);
-            widths.extend(cost::limb_widths(&air));
+        let function_of = |tensor: usize| {
+            let wanted = function_of(graph, tensor);
+            wanted.map_or(0, |wanted| {
+                1 + functions.iter().position(|f| *f == wanted).unwrap_or(0)
+            })
+        };
+        for table in plan::plan(graph, &ids, hiding) {
+            let plan::TablePlan {
+                tensors,
+                lanes,
+                limbs,
+            } = &table;
+            let air = ActivationAir::new(graph, &ids, tensors, *lanes, *limbs, function_of);
+            widths.extend(plan::limb_widths(&air));
             chips.push(Chip::Activation(air));
         }
-        chips.push(Chip::Weights(weights_air(graph, hiding)));
+        let lanes = cost::choose_weight_lanes(graph, hiding);
+        chips.push(Chip::Weights(WeightsAir::new(graph, &ids, lanes)));
+        let lanes = cost::choose_overhang_lanes(graph, hiding);
+        chips.extend(OverhangAir::new(graph, &ids, lanes).map(Chip::Overhang));
+        chips.push(Chip::Sums(SumsAir::new(graph, &ids)));
         for content in [
             LookupContent::Range(distinct(widths.into_iter())),
             LookupContent::Functions(functions),
@@ -135,10 +144,17 @@ impl Layout {
                 tensor: id.index(),
                 kind,
                 features: shape.features as usize,
-                positions: shape.positions as usize,
+                positions: shape.positions(),
                 range: shape.range,
                 salted: disclosed.digest.is_some_and(|d| d.salted),
             };
+            let compares = disclosed.bounds.is_some() || disclosed.leading.is_some();
+            if compares && tensor.positions > MAX_POSITIONS {
+                return Err(LayoutError::TooWide {
+                    tensor: tensor.tensor,
+                    positions: tensor.positions,
+                });
+            }
             let digest = |error| LayoutError::Digest {
                 tensor: id.index(),
                 error,
@@ -185,8 +201,12 @@ impl Layout {
             let Chip::Weights(air) = &table.chip else {
                 continue;
             };
-            let weights = air.clone();
-            let chip = Chip::AttestWeights(AttestWeightsAir { weights });
+            let outputs = graph.layers.iter().map(|layer| {
+                let output = &graph.tensors[layer.output.index()];
+                output.features as usize
+            });
+            let chip = AttestWeightsAir::new(air.clone(), outputs.collect());
+            let chip = Chip::AttestWeights(chip);
             let mut attested = Table::outside_key(chip, hiding);
             if attested.log_height > table.log_height {
                 return Err(LayoutError::NoRoom);
@@ -240,6 +260,19 @@ impl Layout {
         Ok(())
     }
 
+    /// The activation tables in use; identifiers count from 1.
+    pub fn functions(&self) -> &[Activation] {
+        let mut contents = self.tables.iter().filter_map(|table| match &table.chip {
+            Chip::Lookup(air) => Some(&air.content),
+            _ => None,
+        });
+        let functions = contents.find_map(|content| match content {
+            LookupContent::Functions(list) => Some(list.as_slice()),
+            LookupContent::Range(_) => None,
+        });
+        functions.unwrap_or(&[])
+    }
+
     /// Whether its tables have mask rows.
     pub fn is_hiding(&self) -> bool {
         self.tables.iter().any(|t| t.bands.is_some())
@@ -270,9 +303,8 @@ impl Layout {
         let mut counts = PowerCounts { sigma: 1, rho: 2 };
         for table in &self.tables {
             match &table.chip {
-                Chip::Activation(air) => counts.sigma = counts.sigma.max(air.lanes),
                 Chip::Weights(air) => counts.rho = counts.rho.max(air.lanes + 1),
-                Chip::Lookup(_) => {}
+                Chip::Activation(_) | Chip::Overhang(_) | Chip::Sums(_) | Chip::Lookup(_) => {}
                 Chip::Sha256(air) => counts = counts.max(air.power_counts()),
                 Chip::Poseidon2(air) => counts = counts.max(air.power_counts()),
                 Chip::Compare(air) => counts = counts.max(air.power_counts()),
@@ -287,6 +319,7 @@ impl Layout {
     /// output, of the layer's weights. Padding and lookup tables belong to no tensor.
     pub fn cells_by_tensor(&self, graph: &Graph, degree: usize) -> Vec<usize> {
         let mut cells = alloc::vec![0; graph.tensors.len()];
+        let output = |layer: usize| graph.layers[layer].output.index();
         for table in &self.tables {
             let per_row = table.committed_cells(degree) >> table.log_height;
             match &table.chip {
@@ -297,11 +330,15 @@ impl Layout {
                 }
                 Chip::Weights(air) => {
                     for block in &air.blocks {
-                        let rows = (block.inputs + 1) * block.outputs.div_ceil(air.lanes);
-                        cells[graph.layers[block.layer].output.index()] += rows * per_row;
+                        cells[output(block.layer)] += (block.end() - block.start) * per_row;
                     }
                 }
-                Chip::Lookup(_) => {}
+                Chip::Overhang(air) => {
+                    for block in &air.blocks {
+                        cells[output(block.layer)] += (block.end() - block.start) * per_row;
+                    }
+                }
+                Chip::Lookup(_) | Chip::Sums(_) => {}
                 Chip::Sha256(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
                 Chip::Poseidon2(air) => cells[air.tensor.tensor] += table.chip.rows() * per_row,
                 Chip::Compare(air) => cells[air.tensor] += table.chip.rows() * per_row,
@@ -352,17 +389,17 @@ fn statement_chips(tensor: HashedTensor, disclosed: &Disclosed) -> Result<Vec<Ch
 /// The activation table of a tensor: its layer's, or for an input the identity on its range; none for
 /// an input that limbs keep in its range ([`Graph::ranged_bits`]).
 ///
-/// Functions without a change of scale keep no scale: `Relu` at 9 fractional bits and at 11 are the
-/// same table, and tensors share it.
+/// Of functions with `f(c·x) = c·f(x)` only the change of scale matters: `Relu` at 9 fractional bits and at 11
+/// are the same table, and tensors share it.
 pub fn function_of(graph: &Graph, tensor: usize) -> Option<Activation> {
     let Some(layer) = tensor.checked_sub(graph.inputs.len()) else {
         let identity = Activation::identity(graph.tensors[tensor].range, 0);
         return graph.ranged_bits(tensor).is_none().then_some(identity);
     };
     let mut function = graph.layers[layer].requant.activation;
-    let scale_free = matches!(function.function, Function::Identity | Function::Relu);
-    if scale_free && function.in_frac_bits == function.out_frac_bits {
-        (function.in_frac_bits, function.out_frac_bits) = (0, 0);
+    if function.function.is_homogeneous() {
+        function.in_frac_bits -= function.out_frac_bits;
+        function.out_frac_bits = 0;
     }
     Some(function)
 }
@@ -386,34 +423,6 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
     values.sort_unstable();
     values.dedup();
     values
-}
-
-fn weights_air(graph: &Graph, hiding: Option<&Hiding>) -> WeightsAir {
-    let shapes: Vec<(usize, usize)> = graph
-        .layers
-        .iter()
-        .map(|layer| {
-            let features = |id: crate::graph::TensorId| graph.tensors[id.index()].features as usize;
-            (features(layer.input), features(layer.output))
-        })
-        .collect();
-    let lanes = cost::choose_weight_lanes(&shapes, hiding);
-    let mut start = 0;
-    let blocks = shapes
-        .iter()
-        .enumerate()
-        .map(|(layer, &(inputs, outputs))| {
-            let block = WeightBlock {
-                layer,
-                start,
-                inputs,
-                outputs,
-            };
-            start += (inputs + 1) * outputs.div_ceil(lanes);
-            block
-        })
-        .collect();
-    WeightsAir { lanes, blocks }
 }
 
 pub(crate) const fn log2_ceil(n: usize) -> usize {

@@ -131,7 +131,7 @@ impl Disclosed {
         let count = leading.first().map_or(0, Vec::len);
         let ascending = |list: &Vec<u32>| list.windows(2).all(|w| w[0] < w[1]);
         let exist = |list: &Vec<u32>| list.iter().all(|&f| f < shape.features);
-        leading.len() == shape.positions as usize
+        leading.len() == shape.positions()
             && count > 0
             && (leading.iter()).all(|list| list.len() == count && ascending(list) && exist(list))
     }

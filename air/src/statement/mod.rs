@@ -183,15 +183,15 @@ impl Statement {
     pub fn claims<F: Field, EF: ExtensionField<F>>(
         &self,
         graph: &Graph,
-        sigma_powers: &[EF],
+        sigma: EF,
         rho: EF,
     ) -> Vec<VerifierClaim<EF>> {
         let mut claims = Vec::new();
         for (kind, id, disclosed) in self.tensors(graph) {
             let tensor = id.index();
             if let Some(values) = &disclosed.values {
-                let positions = graph.tensors[tensor].positions as usize;
-                let value = project::<F, EF>(kind, values, positions, sigma_powers, rho);
+                let positions = graph.tensors[tensor].positions();
+                let value = project::<F, EF>(kind, values, positions, sigma, rho);
                 claims.push(VerifierClaim {
                     kind,
                     tensor,
@@ -199,8 +199,6 @@ impl Statement {
                 });
             }
             if let Some(digest) = &disclosed.digest {
-                // A hash table uses more powers of σ than one.
-                let sigma = sigma_powers[1];
                 let value = match digest.hash {
                     Hash::Sha256 => sha256::digest_value(&digest.bytes, sigma),
                     Hash::Poseidon2 => {
@@ -223,14 +221,14 @@ fn project<F: Field, EF: ExtensionField<F>>(
     kind: ClaimKind,
     values: &[i32],
     positions: usize,
-    sigma_powers: &[EF],
+    sigma: EF,
     rho: EF,
 ) -> EF {
     let feature = |row: &[i32]| -> EF {
-        row.iter()
-            .zip(sigma_powers)
-            .map(|(&v, &sigma)| sigma * signed::<F>(i64::from(v)))
-            .sum()
+        let values = row.iter().rev();
+        values.fold(EF::ZERO, |acc, &v| {
+            acc * sigma + signed::<F>(i64::from(v))
+        })
     };
     let rows = values.chunks_exact(positions);
     match kind {

@@ -114,7 +114,7 @@ impl Statement {
                 continue;
             };
             let tensor = graph.inputs[i].index();
-            let positions = graph.tensors[tensor].positions as usize;
+            let positions = graph.tensors[tensor].positions();
             let features = evaluation.tensors[tensor].chunks_exact(positions);
             let outside = features.zip(bounds).position(|(feature, range)| {
                 let fits = |&v: &i32| range.contains(i64::from(v));
@@ -128,7 +128,7 @@ impl Statement {
         if let Some(count) = policy.leading {
             for (disclosed, id) in statement.outputs.iter_mut().zip(&graph.outputs) {
                 let values = &evaluation.tensors[id.index()];
-                let positions = graph.tensors[id.index()].positions as usize;
+                let positions = graph.tensors[id.index()].positions();
                 let of = |p| leading(values, positions, p, count as usize);
                 disclosed.leading = Some((0..positions).map(of).collect());
             }

@@ -1,9 +1,7 @@
-//! # Activation: requantise, apply a function, pass the claims on
+//! # Activation: requantise, apply a function, pass the sums on
 //!
-//! One row is one feature of one tensor, its batch items side by side in `lanes`. A tensor that a
-//! layer reads has one row more, its first: the *unit row*, the feature that is always 1 and whose
-//! weights are the layer's biases. For a layer's output the row takes each accumulator apart and
-//! looks its activation up:
+//! A row holds elements of one channel of one tensor, side by side in `lanes` as the tensor's [`Grid`]
+//! lays them out. For a layer's output the row takes each accumulator apart and looks its activation up:
 //!
 //! ```text
 //!   acc + half = (q + side·excess)·2^s + rem        0 ≤ rem < 2^s,   (side, q, out) ∈ table
@@ -11,64 +9,71 @@
 //!
 //! `side` is 0 where the quotient lies in the table's domain and ±1 where it saturates: the table
 //! has entries with `side = ±1` at the two ends of the domain only. The accumulator itself is no
-//! cell: it is the linear form above, and it leaves the row only inside a projection.
+//! cell: it is the linear form above, and it leaves the row only inside a sum over the tensor.
 //!
 //! A graph input with `2^k` values is *ranged*: it is `lo + rem` with `0 ≤ rem < 2^k`, and needs no
 //! table. An input with another number of values has `s = 0` and an identity table.
 //!
-//! ## Columns (per lane `b`: `[b]`)
+//! Every tensor is added up by several chains ([`readers`]): once for the accumulators it is made of (or
+//! for the claim on an input), and once in a *slot* for each term that reads it and for the claim on an
+//! output. A weighted slot multiplies each row with a value `g` it receives, from the weights table or from
+//! a gate; the others add rows up as they are.
+//!
+//! ## Columns (per lane `b`: `[b]`; per slot `k`: `_k`; lists of [`ChainLists`]: `[i]`)
 //!
 //! | kind | column | meaning |
 //! |---|---|---|
 //! | main | `q[b]`, `out[b]` | clamped quotient, activation |
 //! | main | `side[b]` | −1, 0, 1; absent if no tensor of the table can saturate |
 //! | main | `rem[b][i]`, `excess[b][i]` | limbs of `limb_bits` bits, lowest first |
-//! | fixed | `real` | 1 on rows of a tensor's features |
+//! | fixed | `real` | 1 on rows of a tensor |
 //! | fixed | `looked` | 1 on those among them that are looked up: not of a ranged input |
 //! | fixed | `lo` | the smallest value of a ranged input |
-//! | fixed | `unit` | 1 on unit rows |
-//! | fixed | `keep` | 1 on rows of a tensor except its first |
-//! | fixed | `function`, `pow_shift` | table identifier, `2^s`; 0 on rows of a ranged input |
+//! | fixed | `function` | table identifier; 0 on rows of a ranged input |
+//! | fixed | `acc_kind`, `acc_id`, `acc_count` | the claim on `h`, on the row below a tensor |
+//! | fixed | `acc_ratio[i]` | 1 if `h` is carried on by ratio `i` |
+//! | fixed | `quot[i]`, `rest[i]` | `2^s` and 1 if the row has accumulator pattern `i` |
+//! | fixed | `ratio_k[i]`, `pattern_k[i]` | the same for slot `k`; a pattern's factor in place of 1 |
+//! | fixed | `kind_k`, `id_k`, `count_k` | the claim on `t_k`, on the row below a tensor |
+//! | fixed | `takes_k`, `term_k`, `index_k` | which `g_k` this row receives, if any |
+//! | fixed | `hold_k`, `one_k` | 1 if the next row has the same `g_k`; 1 if `g_k = 1` |
 //! | fixed | `rem_bits[i]`, `excess_bits[i]` | width of each limb; 0 for an absent limb |
-//! | fixed | `acc_kind`, `acc_tensor`, `acc_count` | the claim on `h`, on the row below a tensor |
-//! | fixed | `sum_kind`, `sum_tensor`, `sum_count` | the claim on `s`, on the row below a tensor |
+//! | fixed | `gate_id`, `gate_index`, `gate_count` | how often lane 0 is sent as a gate |
 //! | fixed | `claimed[i]` | 1 on the row below input or output `i`, where it is claimed |
-//! | fixed | `layer`, `index`, `takes` | which `v_k` this row receives, if any |
-//! | fixed | `pow_first`, `pow_step` | on an output's rows: `v` runs through the powers of ρ |
-//! | projection | `h` | `Σ_j ρ^(·) Σ_b σ^b acc[j][b]` over the rows above, of this tensor |
-//! | projection | `v` | received `v_k`, or `ρ^f` on an output's rows |
-//! | projection | `s` | `Σ_k v_k Σ_b σ^b out[k][b]` over the rows above, of this tensor |
+//! | projection | `h` | the accumulators of the rows above, of this tensor |
+//! | projection | `g_k` | weighted slots: the received factor |
+//! | projection | `t_k` | what slot `k` has added up over the rows above, of this tensor |
 //!
 //! ## Constraints
 //!
-//! With `A = Σ_b σ^b ((q + side·excess)·pow_shift + real·rem + lo)` and
-//! `u = Σ_b σ^b (looked·out[b] + (real − looked)·rem + lo + unit)`:
+//! With constants `c_i[b]` of a pattern and `r_i` of a ratio:
+//! `A = Σ_i Σ_b c_i[b]·(quot[i]·(q + side·excess) + rest[i]·rem)`, `U_k = Σ_i pattern_k[i]·Σ_b c_i[b]·out[b]`:
 //!
-//!   1. `project`    `step·h' − ρ·keep·h − A = 0`                                       deg 3
-//!   2. `consume`    `step·s' − keep·s − u·v = 0`                                       deg 3
-//!   3. `pow_first`  `pow_first·(v − 1) = 0`                                            deg 2
-//!   4. `pow_step`   `pow_step·(v' − ρ·v) = 0`                                          deg 2
+//!   1. `project`   `step·h' − Σ_i r_i·acc_ratio[i]·h − A = 0`                            deg 3
+//!   2. `ranged`    `(real − looked)·Σ_b (σ^b·(q + side·excess − lo − rem) + σ^(lanes+b)·(out − lo − rem)) = 0`,
+//!                  if the table has a ranged input                                     deg 3
+//!   3. `consume_k` `step·t_k' − Σ_i r_i·ratio_k[i]·t_k − g_k·U_k = 0`, `g_k = 1` unweighted  deg 3
+//!   4. `hold_k`    `hold_k·(g_k' − g_k) = 0`                                             deg 2
+//!   5. `one_k`     `one_k·(g_k − 1) = 0`                                                 deg 2
 //!
-//! `keep = 0` on a tensor's first row discards what the tensor above left in `h` and `s`, so those
-//! totals are readable exactly there, on the row below the tensor they belong to. The last live
-//! row belongs to no tensor: it is where the last totals are read.
+//! No ratio is selected on a tensor's first row, which discards what the tensor above left; totals
+//! are readable exactly there, on the row below the tensor they belong to. The last live row belongs to
+//! no tensor: it is where the last totals are read.
 //!
 //! ## Buses
 //!
 //! `RANGE`: receives `(rem_bits[i], rem[i])`, `(excess_bits[i], excess[i])`, `real` times.
 //! `ACTIVATION`: receives `(function, side, q, out)`, `looked` times.
-//! `PRODUCT`: receives `(layer, index, v)`, `takes` times.
-//! `CLAIM`: sends `(acc_kind, acc_tensor, h)` `acc_count` times and `(sum_kind, sum_tensor, s)`
-//! `sum_count` times (−1 where the claim is received: `s` of a layer's input must be the `h` of its
-//! output). The claim on a graph input (`h`) or output (`s`) is sent `claimed[i]` times the number of
-//! its receivers: the verifier if the statement shows the tensor, and every table that proves
-//! something of it.
+//! `PRODUCT`: receives `(term_k, index_k, g_k)`, `takes_k` times; sends `(gate_id, gate_index, out[0])`
+//! `gate_count` times.
+//! `CLAIM`: sends `(acc_kind, acc_id, h)` `acc_count` times and `(kind_k, id_k, t_k)` `count_k` times. The claim
+//! on a graph input (`h`) or output (`t_k`) is sent `claimed[i]` times the number of its receivers: the
+//! verifier if the statement shows the tensor, and every table that proves something of it.
 //!
 //! ## Padding
 //!
-//! `real`, `looked`, `lo`, `unit`, `keep`, `pow_shift`, `step`, all counts and `pow_*` are 0: no main
-//! cell enters anything. On a unit row `real`, `looked`, `lo` and `pow_shift` are 0 too. On rows of a
-//! ranged input `q`, `out`, `side` and `excess` enter nothing but the ranges of `excess`.
+//! All fixed columns but the engine's are 0: no main cell enters anything. Lanes that no pattern of a row
+//! covers enter no sum; their lookups are made with values of the prover's choice, which harms nobody.
 //!
 //! ## Soundness
 //!
@@ -83,31 +88,46 @@
 //!   `span = (domain + 2·(2^m − 1))·2^s`, is checked on the graph by the verifier
 //!   ([`crate::graph::Graph::validate`]). So is the meaning bound, by whoever holds the weights.
 //!   Example: s = 10, m = 18, 12-bit domain: `(2^12 + 2^19 − 2)·2^10 = 541 063 168 < p = 2 013 265 921`.
-//! - A ranged input. `lo + rem` is an integer in `[lo, lo + 2^k)`, `2^k ≤ 2^16 < p`, and the same in `A` as
-//!   in `u`: the value that is claimed is the value the next layer reads.
-//! - `h`, `s`: fixed by 1 and 2 from row to row. They are *not* fixed on row 0, and need not be:
-//!   row 0 has `keep = 0` and no claim. A unit row leaves `h = 0` below it and starts `s` with
-//!   `v_K·Σ_b σ^b`: nothing of it is a cell, so the biases are added exactly once.
-//! - `v`: received from the weight table, `takes` being fixed, or by 3 and 4 a power of ρ.
+//! - A ranged input: 2 is a polynomial in σ with cells of M for coefficients, so that with probability
+//!   `2·lanes/q` all of them are 0: `out = q + side·excess = lo + rem`, an integer in `[lo, lo + 2^k)`,
+//!   `2^k ≤ 2^16 < p`. The value that is claimed is the value the next layer reads.
+//! - `h`, `t_k`: fixed by 1 and 3 from row to row. They are *not* fixed on row 0, and need not be: row 0 has
+//!   no ratio and no claim.
+//! - `g_k`: received, `takes_k` being fixed; held by 4 from the row that received it; or 1 by 5. A row whose
+//!   `g_k` is none of these has no pattern, so that it is multiplied by 0.
+//! - Exponents: within a chain the map from elements to monomials is one-to-one, because a grid gives
+//!   every element one lane of one row and a lane in use its own index on every axis (the gather of
+//!   several elements by a map with `expand = 0` is meant). Lanes beyond the end of a line or of the last
+//!   stack are in no pattern: they cannot pass for pixels of the next line.
 //! - A tensor of which the statement says nothing is not claimed, hence as free as the statement
 //!   says: some values in its range. What is said is absorbed before all else.
-//! - The claim on `h` has `Σ_j ρ^(N−1−j)` (Horner from the top, lanes by σ^b): the map
-//!   (feature, position) → (exponent of ρ, exponent of σ) is one-to-one, all lanes are positions.
 //!
 //! ## References
 //!
 //! Rounding and saturation: `crate::graph::Requant`. Projection: `docs/protocol.md`.
 
+mod constants;
+mod fixed;
+pub mod grid;
+pub mod readers;
 mod trace;
 
 use alloc::vec::Vec;
 
+pub use self::trace::Factors;
+
 use p3_field::{Algebra, Field, PrimeCharacteristicRing};
 
-use super::{Air, Widths, signed, small};
-use crate::builder::{AirBuilder, Element, Row, engine};
-use crate::bus::{Bus, ClaimKind};
-use crate::graph::{Graph, Layer};
+use self::constants::Constants;
+use self::fixed::Columns;
+use self::grid::{Demand, Grid};
+use self::readers::{ChainLists, Reader, Takes};
+use super::{Air, Widths};
+use crate::builder::{AirBuilder, Challenges, Element, Row};
+use crate::bus::Bus;
+use crate::graph::{Graph, Kernel, TensorId};
+use crate::layout::TermIds;
+use crate::projection::select;
 
 /// Where a tensor comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,33 +138,30 @@ pub enum Source {
     Layer(usize),
 }
 
-/// Where a tensor goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sink {
-    /// It is the input of this layer, whose output tensor is `output`.
-    Layer {
-        /// Index of the layer.
-        layer: usize,
-        /// Index of the tensor it writes.
-        output: usize,
-    },
-    /// It is an output of the graph.
-    Output,
+/// A chain of a tensor, and the slot that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotReader {
+    /// Index of the slot.
+    pub slot: usize,
+    /// What is added up.
+    pub reader: Reader,
 }
 
 /// The rows of one tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorBlock {
     /// Index of the tensor.
     pub tensor: usize,
-    /// First row: the unit row, if there is one.
+    /// First row.
     pub start: usize,
-    /// Number of features.
-    pub features: usize,
+    /// How its elements lie in rows.
+    pub grid: Grid,
     /// Where it comes from.
     pub source: Source,
-    /// Where it goes.
-    pub sink: Sink,
+    /// What reads it, each in a slot of its own.
+    pub readers: Vec<SlotReader>,
+    /// How many rows receive its elements as gates, by channel.
+    pub gates: Vec<u32>,
     /// Right shift `s`; the bits `k` of a ranged input.
     pub shift: u8,
     /// Width of the excess, `m`.
@@ -156,33 +173,26 @@ pub struct TensorBlock {
 }
 
 impl TensorBlock {
-    /// Whether it is an output of the graph.
-    pub const fn is_output(&self) -> bool {
-        matches!(self.sink, Sink::Output)
-    }
-
-    /// Row of the first feature: below the unit row of a tensor that a layer reads.
-    pub const fn first_feature(&self) -> usize {
-        self.start + !self.is_output() as usize
-    }
-
     /// Whether it is an input that limbs alone keep in its range.
     pub const fn is_ranged(&self) -> bool {
         self.function == 0
     }
 
-    /// Whether `row` is the block's unit row.
-    pub const fn is_unit_row(&self, row: usize) -> bool {
-        row == self.start && row < self.first_feature()
+    /// The first row below the block.
+    pub fn end(&self) -> usize {
+        self.start + self.grid.height()
     }
 
-    /// The first row below the block.
-    pub const fn end(&self) -> usize {
-        self.first_feature() + self.features
+    /// The chain of the accumulators, or of the claim on an input.
+    pub const fn own_reader(&self) -> Reader {
+        match self.source {
+            Source::Input(_) => Reader::Input,
+            Source::Layer(_) => Reader::Places,
+        }
     }
 }
 
-/// The shape of a row: how many lanes and limbs.
+/// The shape of a row: how many limbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limbs {
     /// Width of a full limb.
@@ -196,63 +206,39 @@ pub struct Limbs {
 impl Limbs {
     /// Width of limb `i` of a number of `bits` bits.
     pub fn width(&self, bits: u8, i: usize) -> u8 {
-        let below = (i * usize::from(self.bits)).min(255) as u8;
-        bits.saturating_sub(below).min(self.bits)
+        bits.saturating_sub(i as u8 * self.bits).min(self.bits)
     }
 }
 
-/// The chip of all tensors with the same number of positions.
+/// An input or output of the graph in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Boundary {
+    tensor: usize,
+    /// The slot that claims it; `None` for an input, which `h` claims.
+    slot: Option<usize>,
+}
+
+/// A slot: the chains of all tensors in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Slot {
+    is_weighted: bool,
+    lists: ChainLists,
+}
+
+/// The chip of one activation table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivationAir {
-    /// Positions, side by side in a row.
+    /// Lanes of a row.
     pub lanes: usize,
-    /// Limb structure, shared by all rows.
+    /// Limb structure of its rows.
     pub limbs: Limbs,
-    /// Tensors in order, without gaps.
+    /// Its tensors, in order, without gaps.
     pub blocks: Vec<TensorBlock>,
-    /// Those among them that a statement may show.
-    pub boundary: Vec<Boundary>,
-}
-
-/// An input or output of the graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Boundary {
-    /// Index of the tensor.
-    pub tensor: usize,
-    /// Whether it is an input.
-    pub is_input: bool,
-}
-
-/// Fixed columns behind the engine's.
-mod fixed {
-    use super::engine;
-    pub const REAL: usize = engine::WIDTH;
-    pub const LOOKED: usize = REAL + 1;
-    pub const LO: usize = REAL + 2;
-    pub const UNIT: usize = REAL + 3;
-    pub const KEEP: usize = REAL + 4;
-    pub const FUNCTION: usize = REAL + 5;
-    pub const POW_SHIFT: usize = REAL + 6;
-    pub const ACC_KIND: usize = REAL + 7;
-    pub const ACC_TENSOR: usize = REAL + 8;
-    pub const ACC_COUNT: usize = REAL + 9;
-    pub const SUM_KIND: usize = REAL + 10;
-    pub const SUM_TENSOR: usize = REAL + 11;
-    pub const SUM_COUNT: usize = REAL + 12;
-    pub const LAYER: usize = REAL + 13;
-    pub const INDEX: usize = REAL + 14;
-    pub const TAKES: usize = REAL + 15;
-    pub const POW_FIRST: usize = REAL + 16;
-    pub const POW_STEP: usize = REAL + 17;
-    pub const LIMB_BITS: usize = REAL + 18;
-}
-
-/// Projection columns.
-mod projection {
-    pub const H: usize = 0;
-    pub const V: usize = 1;
-    pub const S: usize = 2;
-    pub const WIDTH: usize = 3;
+    own: ChainLists,
+    slots: Vec<Slot>,
+    boundary: Vec<Boundary>,
+    /// Messages about tensors used as gates have numbers from here on.
+    first_gate: usize,
 }
 
 /// Where the cells of a lane lie.
@@ -265,54 +251,122 @@ struct LaneCols {
     excess: usize,
 }
 
+/// The readers of a tensor: terms in order, then the claim on an output.
+pub fn readers_of(graph: &Graph, ids: &TermIds, tensor: usize) -> Vec<Reader> {
+    let mut readers = Vec::new();
+    for (l, layer) in graph.layers.iter().enumerate() {
+        for (t, term) in layer.terms.iter().enumerate() {
+            if term.input.index() == tensor {
+                readers.push(Reader::term(graph, ids, l, t));
+            }
+        }
+    }
+    if graph.outputs.iter().any(|id| id.index() == tensor) {
+        readers.push(Reader::Output);
+    }
+    readers
+}
+
+/// Weighted slots and all slots that readers need.
+pub fn slots_for<'a>(tensors: impl Iterator<Item = &'a [Reader]>) -> (usize, usize) {
+    tensors.fold((0, 0), |(weighted, all), readers| {
+        let own = readers.iter().filter(|r| r.is_weighted()).count();
+        (weighted.max(own), all.max(readers.len()))
+    })
+}
+
+/// Readers in slots: weighted ones from the front, others behind the weighted slots as long as there is
+/// room.
+fn assign(readers: Vec<Reader>, weighted: usize, all: usize) -> Vec<SlotReader> {
+    let (heavy, light): (Vec<_>, Vec<_>) = readers.into_iter().partition(Reader::is_weighted);
+    let used = heavy.len();
+    let free = (weighted..all).chain(used..weighted);
+    let heavy = heavy.into_iter().enumerate();
+    let light = free.zip(light);
+    heavy
+        .chain(light)
+        .map(|(slot, reader)| SlotReader { slot, reader })
+        .collect()
+}
+
 impl ActivationAir {
-    /// The blocks of all tensors of `graph` with `positions` positions. `function_of` names the
+    /// The table of some tensors of a graph, in rows of `lanes` lanes. `function_of` names the
     /// activation table of a tensor, 0 for none.
     pub fn new(
         graph: &Graph,
-        positions: u32,
+        ids: &TermIds,
+        tensors: &[usize],
+        lanes: usize,
         limbs: Limbs,
         function_of: impl Fn(usize) -> usize,
     ) -> Self {
-        let mut blocks = Vec::new();
-        let mut boundary = Vec::new();
-        let mut start = 0;
-        for (index, tensor) in graph.tensors.iter().enumerate() {
-            if tensor.positions != positions {
-                continue;
-            }
-            let (source, requant) = match index.checked_sub(graph.inputs.len()) {
-                None => (Source::Input(index), None),
-                Some(layer) => (Source::Layer(layer), Some(&graph.layers[layer].requant)),
-            };
-            let ranged = graph.ranged_bits(index);
-            let block = TensorBlock {
-                tensor: index,
-                start,
-                features: tensor.features as usize,
-                source,
-                sink: sink_of(&graph.layers, index),
-                shift: requant.map_or(ranged.unwrap_or(0), |r| r.shift),
-                excess_bits: requant.map_or(0, |r| r.excess_bits),
-                function: function_of(index),
-                lo: ranged.map_or(0, |_| tensor.range.lo),
-            };
-            start = block.end();
-            let is_input = matches!(block.source, Source::Input(_));
-            if is_input || block.is_output() {
-                boundary.push(Boundary {
+        let readers: Vec<_> = (tensors.iter())
+            .map(|&t| readers_of(graph, ids, t))
+            .collect();
+        let (weighted, all) = slots_for(readers.iter().map(Vec::as_slice));
+        let mut air = Self {
+            lanes,
+            limbs,
+            blocks: Vec::new(),
+            own: ChainLists::default(),
+            slots: (0..all)
+                .map(|slot| Slot {
+                    is_weighted: slot < weighted,
+                    lists: ChainLists::default(),
+                })
+                .collect(),
+            boundary: Vec::new(),
+            first_gate: ids.count(),
+        };
+        for (&index, readers) in tensors.iter().zip(readers) {
+            air.push(graph, ids, index, assign(readers, weighted, all), &function_of);
+        }
+        air
+    }
+
+    fn push(
+        &mut self,
+        graph: &Graph,
+        ids: &TermIds,
+        index: usize,
+        readers: Vec<SlotReader>,
+        function_of: &impl Fn(usize) -> usize,
+    ) {
+        let tensor = &graph.tensors[index];
+        let (source, requant) = match index.checked_sub(graph.inputs.len()) {
+            None => (Source::Input(index), None),
+            Some(layer) => (Source::Layer(layer), Some(&graph.layers[layer].requant)),
+        };
+        let ranged = graph.ranged_bits(index);
+        let block = TensorBlock {
+            tensor: index,
+            start: self.blocks.last().map_or(0, TensorBlock::end),
+            grid: Grid::new(tensor, &Demand::of(graph, index), self.lanes as u32),
+            source,
+            readers,
+            gates: gate_counts(graph, ids, index),
+            shift: requant.map_or(ranged.unwrap_or(0), |r| r.shift),
+            excess_bits: requant.map_or(0, |r| r.excess_bits),
+            function: function_of(index),
+            lo: ranged.map_or(0, |_| tensor.range.lo),
+        };
+        self.own.add(&block.own_reader(), &block.grid);
+        for SlotReader { slot, reader } in &block.readers {
+            self.slots[*slot].lists.add(reader, &block.grid);
+            if *reader == Reader::Output {
+                self.boundary.push(Boundary {
                     tensor: index,
-                    is_input,
+                    slot: Some(*slot),
                 });
             }
-            blocks.push(block);
         }
-        Self {
-            lanes: positions as usize,
-            limbs,
-            blocks,
-            boundary,
+        if matches!(source, Source::Input(_)) {
+            self.boundary.push(Boundary {
+                tensor: index,
+                slot: None,
+            });
         }
+        self.blocks.push(block);
     }
 
     /// Main columns of one lane.
@@ -337,9 +391,18 @@ impl ActivationAir {
         self.limbs.rem + self.limbs.excess
     }
 
-    /// The fixed column `claimed[i]`.
-    const fn claimed_column(&self, i: usize) -> usize {
-        fixed::LIMB_BITS + self.num_limbs() + i
+    fn has_ranged(&self) -> bool {
+        self.blocks.iter().any(TensorBlock::is_ranged)
+    }
+
+    fn has_gates(&self) -> bool {
+        self.blocks.iter().any(|b| !b.gates.is_empty())
+    }
+
+    /// The projection column of `t_k`; the one before it is `g_k` in a weighted slot.
+    fn total_column(&self, slot: usize) -> usize {
+        let before = self.slots[..=slot].iter();
+        before.map(|s| 1 + usize::from(s.is_weighted)).sum()
     }
 
     /// `Σ_i 2^(i·limb_bits)·limb_i`.
@@ -351,40 +414,103 @@ impl ActivationAir {
         value
     }
 
-    /// `(A, u)`: the projected accumulators, and the projected outputs.
-    fn forms<E, X, EF>(&self, row: &Row<'_, E, X>, sigma_powers: &[EF]) -> (X, X)
+    /// `(q + side·excess, rem)` of a lane.
+    fn parts<E: PrimeCharacteristicRing + Copy>(&self, main: &[E], lane: usize) -> (E, E) {
+        let cols = self.lane(lane);
+        let rem = self.recompose(&main[cols.rem..cols.rem + self.limbs.rem]);
+        let mut quot = main[cols.q];
+        if self.limbs.excess > 0 {
+            let excess = &main[cols.excess..cols.excess + self.limbs.excess];
+            quot += main[cols.side] * self.recompose(excess);
+        }
+        (quot, rem)
+    }
+
+    /// `A`: the accumulators of a row, projected.
+    fn accumulators<E, X, EF>(&self, row: &Row<'_, E, X>, constants: Constants<'_, EF>) -> X
     where
         E: PrimeCharacteristicRing + Copy,
         EF: Field,
         X: Algebra<E> + Algebra<EF> + Copy,
     {
-        let (real, looked) = (row.fixed[fixed::REAL], row.fixed[fixed::LOOKED]);
-        let (lo, unit) = (row.fixed[fixed::LO], row.fixed[fixed::UNIT]);
-        let pow_shift = row.fixed[fixed::POW_SHIFT];
-        let (mut acc, mut out) = (X::ZERO, X::ZERO);
-        for (lane, &sigma) in (0..self.lanes).zip(sigma_powers) {
-            let cols = self.lane(lane);
-            let rem = self.recompose(&row.main[cols.rem..cols.rem + self.limbs.rem]);
-            let mut quot = row.main[cols.q];
-            if self.limbs.excess > 0 {
-                let excess = &row.main[cols.excess..cols.excess + self.limbs.excess];
-                quot += row.main[cols.side] * self.recompose(excess);
+        let parts: Vec<(E, E)> = (0..self.lanes).map(|b| self.parts(row.main, b)).collect();
+        let columns = Columns::new(self);
+        let mut sum = X::ZERO;
+        for (i, pattern) in self.own.patterns.items().iter().enumerate() {
+            let [quot, rest] = columns.own_pattern(i).map(|c| row.fixed[c]);
+            let coefficients = constants.own_pattern(i);
+            for b in pattern.used_lanes() {
+                let value = parts[b].0 * quot + parts[b].1 * rest;
+                sum += X::from(coefficients[b]) * value;
             }
-            let sigma = X::from(sigma);
-            let looked_up = looked * row.main[cols.out];
-            acc += sigma * (quot * pow_shift + real * rem + lo);
-            out += sigma * (looked_up + (real - looked) * rem + lo + unit);
         }
-        (acc, out)
+        sum
+    }
+
+    /// `U_k`: what slot `k` reads of a row.
+    fn read<E, X, EF>(&self, row: &Row<'_, E, X>, constants: Constants<'_, EF>, slot: usize) -> X
+    where
+        E: PrimeCharacteristicRing + Copy,
+        EF: Field,
+        X: Algebra<E> + Algebra<EF> + Copy,
+    {
+        let columns = Columns::new(self);
+        let mut sum = X::ZERO;
+        for (i, pattern) in self.slots[slot].lists.patterns.items().iter().enumerate() {
+            let coefficients = constants.pattern(slot, i);
+            let mut form = X::ZERO;
+            for b in pattern.used_lanes() {
+                form += X::from(coefficients[b]) * row.main[self.lane(b).out];
+            }
+            sum += form * row.fixed[columns.pattern(slot, i)];
+        }
+        sum
+    }
+
+    fn eval_ranged<B: AirBuilder>(&self, builder: &mut B) {
+        let row = builder.row();
+        let ranged = row.fixed[Columns::REAL] - row.fixed[Columns::LOOKED];
+        let lo = row.fixed[Columns::LO];
+        let constants = Constants::new(self, builder.constants());
+        let mut sum = B::ExprEF::ZERO;
+        for b in 0..self.lanes {
+            let (quot, rem) = self.parts(row.main, b);
+            let [own, read] = [b, self.lanes + b].map(|i| B::ExprEF::from(constants.power(i)));
+            let value = lo + rem;
+            sum += own * ((quot - value) * ranged);
+            sum += read * ((row.main[self.lane(b).out] - value) * ranged);
+        }
+        builder.assert_zero_ext("ranged", sum);
+    }
+
+    fn eval_slot<B: AirBuilder>(&self, builder: &mut B, slot: usize) {
+        let row = builder.row();
+        let constants = Constants::new(self, builder.constants());
+        let columns = Columns::new(self);
+        let total = self.total_column(slot);
+        let (t, t_next) = (row.projection[total], row.projection_next[total]);
+        let ratio: B::ExprEF = select(&row.fixed[columns.ratios(slot)], constants.ratios(slot));
+        let read = self.read(&row, constants, slot);
+        let carried = t_next * row.step() - ratio * t;
+        if !self.slots[slot].is_weighted {
+            builder.assert_zero_ext("consume", carried - read);
+            return;
+        }
+        let (g, g_next) = (row.projection[total - 1], row.projection_next[total - 1]);
+        let weighted = columns.weighted(slot);
+        let (hold, one) = (row.fixed[weighted.hold], row.fixed[weighted.one]);
+        builder.assert_zero_ext("consume", carried - g * read);
+        builder.assert_zero_ext("hold", (g_next - g) * hold);
+        builder.assert_zero_ext("one", (g - B::ExprEF::ONE) * one);
     }
 
     /// Lookups of one lane.
     fn eval_lookups<B: AirBuilder>(&self, builder: &mut B, lane: usize) {
         let cols = self.lane(lane);
         let row = builder.row();
-        let taken = -row.fixed[fixed::REAL];
-        let looked = -row.fixed[fixed::LOOKED];
-        let function = row.fixed[fixed::FUNCTION];
+        let taken = -row.fixed[Columns::REAL];
+        let looked = -row.fixed[Columns::LOOKED];
+        let function = row.fixed[Columns::FUNCTION];
         let (q, out) = (row.main[cols.q], row.main[cols.out]);
         let side = if self.limbs.excess > 0 {
             row.main[cols.side]
@@ -396,123 +522,76 @@ impl ActivationAir {
             looked,
             &[function, side, q, out].map(Element::Base),
         );
+        let first = Columns::new(self).limb_bits();
         for i in 0..self.num_limbs() {
             let row = builder.row();
-            let bits = row.fixed[fixed::LIMB_BITS + i];
+            let bits = row.fixed[first + i];
             let limb = row.main[cols.rem + i];
             builder.message(Bus::Range, taken, &[bits, limb].map(Element::Base));
         }
     }
 
-    /// The three messages that carry projected values.
+    /// The messages that carry projected values.
     fn eval_claims<B: AirBuilder>(&self, builder: &mut B) {
-        let row = builder.row();
-        let f = |column: usize| row.fixed[column];
-        let product = [
-            Element::Base(f(fixed::LAYER)),
-            Element::Base(f(fixed::INDEX)),
-            Element::Ext(row.projection[projection::V]),
-        ];
-        let accumulated = [
-            Element::Base(f(fixed::ACC_KIND)),
-            Element::Base(f(fixed::ACC_TENSOR)),
-            Element::Ext(row.projection[projection::H]),
-        ];
-        let summed = [
-            Element::Base(f(fixed::SUM_KIND)),
-            Element::Base(f(fixed::SUM_TENSOR)),
-            Element::Ext(row.projection[projection::S]),
-        ];
-        let takes = f(fixed::TAKES);
-        let (mut acc_count, mut sum_count) = (f(fixed::ACC_COUNT), f(fixed::SUM_COUNT));
-        for (i, boundary) in self.boundary.iter().enumerate() {
-            let receivers = B::F::from_u32(builder.challenges().receivers[boundary.tensor]);
-            let claimed = f(self.claimed_column(i)) * B::Expr::from(receivers);
-            if boundary.is_input {
-                acc_count += claimed;
-            } else {
-                sum_count += claimed;
+        let columns = Columns::new(self);
+        let claim = |builder: &mut B, first: usize, slot: Option<usize>| {
+            let column = slot.map_or(0, |slot| self.total_column(slot));
+            let row = builder.row();
+            let mut count = row.fixed[first + 2];
+            for (i, boundary) in self.boundary.iter().enumerate() {
+                if boundary.slot == slot {
+                    let receivers = B::F::from_u32(builder.challenges().receivers[boundary.tensor]);
+                    count += row.fixed[columns.claimed(i)] * B::Expr::from(receivers);
+                }
+            }
+            let message = [
+                Element::Base(row.fixed[first]),
+                Element::Base(row.fixed[first + 1]),
+                Element::Ext(row.projection[column]),
+            ];
+            builder.message(Bus::Claim, count, &message);
+        };
+        claim(builder, Columns::ACC_CLAIM, None);
+        for slot in 0..self.slots.len() {
+            claim(builder, columns.claim(slot), Some(slot));
+            if self.slots[slot].is_weighted {
+                let row = builder.row();
+                let weighted = columns.weighted(slot);
+                let message = [
+                    Element::Base(row.fixed[weighted.term]),
+                    Element::Base(row.fixed[weighted.index]),
+                    Element::Ext(row.projection[self.total_column(slot) - 1]),
+                ];
+                let takes = -row.fixed[weighted.takes];
+                builder.message(Bus::Product, takes, &message);
             }
         }
-        builder.message(Bus::Product, -takes, &product);
-        builder.message(Bus::Claim, acc_count, &accumulated);
-        builder.message(Bus::Claim, sum_count, &summed);
-    }
-
-    /// The fixed columns of row `r`, in a block or below the last one.
-    fn fixed_row<F: Field>(
-        &self,
-        r: usize,
-        block: Option<&TensorBlock>,
-        above: Option<&TensorBlock>,
-    ) -> Vec<F> {
-        let mut row = F::zero_vec(self.widths().fixed - engine::WIDTH);
-        let mut set = |column: usize, value: F| row[column - engine::WIDTH] = value;
-        let offset = block.map_or(0, |block| r - block.start);
-        if let Some(block) = block {
-            set(fixed::KEEP, F::from_bool(offset > 0));
-            if let Sink::Layer { layer, .. } = block.sink {
-                // The biases are the weights of a feature behind the last one.
-                let index = r.checked_sub(block.first_feature());
-                set(fixed::UNIT, F::from_bool(index.is_none()));
-                set(fixed::LAYER, small(layer));
-                set(fixed::INDEX, small(index.unwrap_or(block.features)));
-                set(fixed::TAKES, F::ONE);
-            } else {
-                set(fixed::POW_FIRST, F::from_bool(offset == 0));
-                set(fixed::POW_STEP, F::from_bool(offset + 1 < block.features));
-            }
+        if let Some(gate) = columns.gate() {
+            let row = builder.row();
+            let out = row.main[self.lane(0).out];
+            let message = [row.fixed[gate], row.fixed[gate + 1], out].map(Element::Base);
+            let count = row.fixed[gate + 2];
+            builder.message(Bus::Product, count, &message);
         }
-        if let Some(block) = block.filter(|block| r >= block.first_feature()) {
-            set(fixed::REAL, F::ONE);
-            set(fixed::LO, signed(i64::from(block.lo)));
-            if !block.is_ranged() {
-                set(fixed::LOOKED, F::ONE);
-                set(fixed::FUNCTION, small(block.function));
-                set(fixed::POW_SHIFT, F::TWO.exp_u64(u64::from(block.shift)));
-            }
-            for i in 0..self.limbs.rem {
-                let bits = self.limbs.width(block.shift, i);
-                set(fixed::LIMB_BITS + i, F::from_u8(bits));
-            }
-            for i in 0..self.limbs.excess {
-                let bits = self.limbs.width(block.excess_bits, i);
-                set(fixed::LIMB_BITS + self.limbs.rem + i, F::from_u8(bits));
-            }
-        }
-        // Totals of the tensor above are read on the first row below it.
-        let is_below = offset == 0;
-        if let (true, Some(above)) = (is_below, above) {
-            let kind = match above.source {
-                Source::Input(_) => ClaimKind::Input,
-                Source::Layer(_) => ClaimKind::Accumulator,
-            };
-            set(fixed::ACC_KIND, F::from_u8(kind as u8));
-            set(fixed::ACC_TENSOR, small(above.tensor));
-            set(fixed::ACC_COUNT, F::from_bool(kind != ClaimKind::Input));
-            let (kind, tensor, count) = match above.sink {
-                Sink::Layer { output, .. } => (ClaimKind::Accumulator, output, -F::ONE),
-                Sink::Output => (ClaimKind::Output, above.tensor, F::ZERO),
-            };
-            set(fixed::SUM_KIND, F::from_u8(kind as u8));
-            set(fixed::SUM_TENSOR, small(tensor));
-            set(fixed::SUM_COUNT, count);
-            if let Some(i) = self.boundary.iter().position(|b| b.tensor == above.tensor) {
-                set(self.claimed_column(i), F::ONE);
-            }
-        }
-        row
     }
 }
 
-fn sink_of(layers: &[Layer], tensor: usize) -> Sink {
-    match layers.iter().position(|l| l.input.index() == tensor) {
-        Some(layer) => Sink::Layer {
-            layer,
-            output: layers[layer].output.index(),
-        },
-        None => Sink::Output,
+/// How many rows receive each channel of a tensor as a gate; empty if none do.
+fn gate_counts(graph: &Graph, ids: &TermIds, tensor: usize) -> Vec<u32> {
+    let mut counts = Vec::new();
+    for (l, layer) in graph.layers.iter().enumerate() {
+        for (t, term) in layer.terms.iter().enumerate() {
+            if term.map.kernel != Kernel::Gate(TensorId(tensor as u32)) {
+                continue;
+            }
+            counts.resize(graph.tensors[tensor].features as usize, 0);
+            let takes = Takes::new(graph, ids, l, t);
+            for (group, count) in counts[..term.map.groups as usize].iter_mut().enumerate() {
+                *count += takes.of(group);
+            }
+        }
     }
+    counts
 }
 
 impl Air for ActivationAir {
@@ -521,12 +600,18 @@ impl Air for ActivationAir {
     }
 
     fn widths(&self) -> Widths {
+        let weighted = self.slots.iter().filter(|s| s.is_weighted).count();
+        let slots = self.slots.len();
         Widths {
-            fixed: self.claimed_column(self.boundary.len()),
+            fixed: Columns::new(self).width(),
             weight: 0,
             main: self.lanes * self.lane_width(),
-            projection: projection::WIDTH,
-            messages: self.lanes * (1 + self.num_limbs()) + 3,
+            projection: 1 + slots + weighted,
+            messages: self.lanes * (1 + self.num_limbs())
+                + 1
+                + slots
+                + weighted
+                + usize::from(self.has_gates()),
             constraints: self.constraint_names().len(),
         }
     }
@@ -536,31 +621,32 @@ impl Air for ActivationAir {
         self.blocks.last().map_or(0, TensorBlock::end) + 1
     }
 
+    fn constants<EF: Field>(&self, challenges: &Challenges<EF>) -> Vec<EF> {
+        constants::compute(self, challenges)
+    }
+
+    /// Beyond its claims: constraint 2.
+    fn projection_degree(&self) -> usize {
+        match self.has_ranged() {
+            true => 2 * self.lanes,
+            false => 0,
+        }
+    }
+
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
-        let rho = B::ExprEF::from(builder.challenges().rho());
         let row = builder.row();
-        let (h, v, s) = (
-            row.projection[projection::H],
-            row.projection[projection::V],
-            row.projection[projection::S],
-        );
-        let (h_next, v_next, s_next) = (
-            row.projection_next[projection::H],
-            row.projection_next[projection::V],
-            row.projection_next[projection::S],
-        );
-        let (step, keep) = (row.step(), row.fixed[fixed::KEEP]);
-        let (pow_first, pow_step) = (row.fixed[fixed::POW_FIRST], row.fixed[fixed::POW_STEP]);
-        let (acc, out) = self.forms(&row, &builder.challenges().sigma_powers);
-
-        // step·h' = ρ·keep·h + A
-        builder.assert_zero_ext("project", h_next * step - h * keep * rho - acc);
-        // step·s' = keep·s + u·v
-        builder.assert_zero_ext("consume", s_next * step - s * keep - out * v);
-        // On the rows of an output, v = 1, ρ, ρ², …
-        builder.assert_zero_ext("pow_first", (v - B::ExprEF::ONE) * pow_first);
-        builder.assert_zero_ext("pow_step", (v_next - v * rho) * pow_step);
-
+        let constants = Constants::new(self, builder.constants());
+        let columns = Columns::new(self);
+        let (h, h_next) = (row.projection[0], row.projection_next[0]);
+        let ratio: B::ExprEF = select(&row.fixed[columns.own_ratios()], constants.own_ratios());
+        let acc: B::ExprEF = self.accumulators(&row, constants);
+        builder.assert_zero_ext("project", h_next * row.step() - ratio * h - acc);
+        if self.has_ranged() {
+            self.eval_ranged(builder);
+        }
+        for slot in 0..self.slots.len() {
+            self.eval_slot(builder, slot);
+        }
         for lane in 0..self.lanes {
             self.eval_lookups(builder, lane);
         }
@@ -568,27 +654,29 @@ impl Air for ActivationAir {
     }
 
     fn fixed_rows<F: Field>(&self) -> Vec<F> {
-        let mut values = Vec::new();
-        let mut above = None;
-        for block in &self.blocks {
-            for r in block.start..block.end() {
-                values.extend(self.fixed_row::<F>(r, Some(block), above));
-            }
-            above = Some(block);
-        }
-        values.extend(self.fixed_row::<F>(self.rows() - 1, None, above));
-        values
+        fixed::generate(self)
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
-        &["project", "consume", "pow_first", "pow_step"]
+    fn constraint_names(&self) -> Vec<&'static str> {
+        let mut names = alloc::vec!["project"];
+        if self.has_ranged() {
+            names.push("ranged");
+        }
+        for slot in &self.slots {
+            names.push("consume");
+            if slot.is_weighted {
+                names.extend(["hold", "one"]);
+            }
+        }
+        names
     }
 
     fn columns_of(&self, constraint: &str) -> &'static str {
         match constraint {
             "project" => "h, q, side, rem, excess",
-            "consume" => "s, out, rem, v",
-            _ => "v",
+            "ranged" => "q, side, excess, out, rem",
+            "consume" => "t, out, g",
+            _ => "g",
         }
     }
 }

@@ -4,32 +4,79 @@ use alloc::vec::Vec;
 
 use p3_field::{ExtensionField, Field};
 use p3_matrix::dense::RowMajorMatrix;
+use p3_maybe_rayon::prelude::*;
 
-use super::{ActivationAir, Sink, Source, TensorBlock, projection};
+use super::constants::{self, Constants};
+use super::readers::{Reader, Step};
+use super::{ActivationAir, SlotReader, Source, TensorBlock};
 use crate::builder::Challenges;
-use crate::chips::signed;
-use crate::graph::{Evaluation, Requantised};
+use crate::chips::{Air, signed};
+use crate::graph::{Activation, Evaluation, Kernel, Requantised};
+
+/// Where weighted readers find their factors.
+#[derive(Clone, Debug, Default)]
+pub struct Factors<EF> {
+    /// For each term, by number, the folded weights by index.
+    pub weights: Vec<Vec<EF>>,
+    /// For each tensor that gates, its channels.
+    pub gates: Vec<Vec<EF>>,
+}
+
+impl<EF: Field> Factors<EF> {
+    fn of(&self, reader: &Reader, index: usize) -> EF {
+        let Reader::Term { id, map, .. } = reader else {
+            return EF::ONE;
+        };
+        let list = match map.kernel {
+            Kernel::Gate(gate) => self.gates.get(gate.index()),
+            Kernel::Weights | Kernel::Taps(_) => self.weights.get(*id),
+        };
+        let value = list.and_then(|list| list.get(index));
+        value.copied().unwrap_or(EF::ZERO)
+    }
+}
 
 impl ActivationAir {
-    /// The main trace, padded to `height` rows.
+    /// The main trace, padded to `height` rows. `functions` lists the activation tables, the first of
+    /// which has the identifier 1.
     pub fn generate_main<F: Field>(
         &self,
         evaluation: &Evaluation,
+        functions: &[Activation],
         height: usize,
     ) -> RowMajorMatrix<F> {
         let width = self.lanes * self.lane_width();
         let mut values = F::zero_vec(height * width);
         for block in &self.blocks {
-            for feature in 0..block.features {
-                let start = (block.first_feature() + feature) * width;
-                let row = &mut values[start..start + width];
-                for lane in 0..self.lanes {
-                    let cell = cell(evaluation, block, feature * self.lanes + lane);
-                    self.fill_lane(row, lane, block, &cell);
-                }
-            }
+            let rows = &mut values[block.start * width..block.end() * width];
+            let per_channel = block.grid.rows().len();
+            let idle = idle(block, functions);
+            rows.par_chunks_exact_mut(width)
+                .enumerate()
+                .for_each(|(r, row)| {
+                    let cells = self.row_cells(evaluation, block, &idle, r / per_channel, r % per_channel);
+                    for (lane, cell) in cells.iter().enumerate() {
+                        self.fill_lane(row, lane, block, cell);
+                    }
+                });
         }
         RowMajorMatrix::new(values, width)
+    }
+
+    /// What the lanes of a row hold, those beyond its elements included.
+    fn row_cells(
+        &self,
+        evaluation: &Evaluation,
+        block: &TensorBlock,
+        idle: &Requantised,
+        channel: usize,
+        r: usize,
+    ) -> Vec<Requantised> {
+        let mut cells = alloc::vec![*idle; self.lanes];
+        for (lane, element) in block.grid.elements(channel, r) {
+            cells[lane] = cell(evaluation, block, element);
+        }
+        cells
     }
 
     fn fill_lane<F: Field>(
@@ -82,130 +129,198 @@ impl ActivationAir {
     pub fn for_each_lookup(
         &self,
         evaluation: &Evaluation,
+        functions: &[Activation],
         mut activation: impl FnMut(usize, i32, i32),
         mut range: impl FnMut(u8, u32),
     ) {
         for block in &self.blocks {
-            for index in 0..block.features * self.lanes {
-                let cell = cell(evaluation, block, index);
-                if !block.is_ranged() {
-                    activation(block.function, cell.excess.signum(), cell.q);
-                }
-                for (i, limb) in self.rem_limbs(block, &cell).enumerate() {
-                    range(self.limbs.width(block.shift, i), limb);
-                }
-                for (i, limb) in self.excess_limbs(block, &cell).enumerate() {
-                    range(self.limbs.width(block.excess_bits, i), limb);
+            let per_channel = block.grid.rows().len();
+            let idle = idle(block, functions);
+            for r in 0..block.grid.height() {
+                let cells =
+                    self.row_cells(evaluation, block, &idle, r / per_channel, r % per_channel);
+                for cell in &cells {
+                    if !block.is_ranged() {
+                        activation(block.function, cell.excess.signum(), cell.q);
+                    }
+                    for (i, limb) in self.rem_limbs(block, cell).enumerate() {
+                        range(self.limbs.width(block.shift, i), limb);
+                    }
+                    for (i, limb) in self.excess_limbs(block, cell).enumerate() {
+                        range(self.limbs.width(block.excess_bits, i), limb);
+                    }
                 }
             }
         }
     }
 
-    /// The projection columns, row-major, padded to `height` rows. `folded` holds every layer's
-    /// `v_k`, the biases' last.
+    /// The channels of the tensors of the table that are used as gates, by tensor.
+    pub fn gates<F: Field>(&self, main: &RowMajorMatrix<F>) -> Vec<(usize, Vec<F>)> {
+        let gates = self.blocks.iter().filter(|b| !b.gates.is_empty());
+        let out = self.lane(0).out;
+        gates
+            .map(|block| {
+                let rows = block.start..block.end();
+                let values = rows.map(|r| main.values[r * main.width + out]);
+                (block.tensor, values.collect())
+            })
+            .collect()
+    }
+
+    /// What each term that reads a tensor of the table adds to its layer, by number, from the projection
+    /// columns.
+    pub fn term_claims<EF: Field>(&self, columns: &[EF]) -> Vec<(usize, EF)> {
+        let width = self.widths().projection;
+        let mut claims = Vec::new();
+        for block in &self.blocks {
+            for SlotReader { slot, reader } in &block.readers {
+                if let Reader::Term { id, .. } = reader {
+                    claims.push((*id, columns[block.end() * width + self.total_column(*slot)]));
+                }
+            }
+        }
+        claims
+    }
+
+    /// The projection columns, row-major, padded to `height` rows.
     pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         &self,
         main: &RowMajorMatrix<F>,
-        folded: &[Vec<EF>],
+        factors: &Factors<EF>,
         challenges: &Challenges<EF>,
         height: usize,
     ) -> Vec<EF> {
-        let width = projection::WIDTH;
+        let values = constants::compute(self, challenges);
+        let constants = Constants::new(self, &values);
+        let width = self.widths().projection;
         let mut columns = EF::zero_vec(height * width);
-        let rho = challenges.rho();
-        let stride = main.width;
         for block in &self.blocks {
-            let zero = EF::ZERO;
-            let mut below = Totals::default();
-            let first = block.first_feature();
-            // On an output's rows v runs through the powers of ρ.
-            let powers: Vec<EF>;
-            let values = match block.sink {
-                Sink::Layer { layer, .. } => {
-                    let (&biases, values) = folded[layer].split_last().unwrap_or((&zero, &[]));
-                    let positions: EF = challenges.sigma_powers[..self.lanes].iter().copied().sum();
-                    below.s = biases * positions;
-                    columns[block.start * width + projection::V] = biases;
-                    below.write(&mut columns[first * width..]);
-                    values
-                }
-                Sink::Output => {
-                    powers = rho.powers().take(block.features).collect();
-                    &powers
-                }
+            // Row r + 1 holds the totals up to row r, across the border of the block.
+            let cells = &mut columns[block.start * width..(block.end() + 1) * width];
+            let rows = &main.values[block.start * main.width..block.end() * main.width];
+            let steps = self.own.steps(&block.own_reader(), &block.grid);
+            let pow_shift = match block.is_ranged() {
+                true => F::ONE,
+                false => F::TWO.exp_u64(u64::from(block.shift)),
             };
-            for (r, &v) in (first..).zip(values) {
-                columns[r * width + projection::V] = v;
-                let row = &main.values[r * stride..(r + 1) * stride];
-                let (acc, out) = self.project_row(block, row, challenges);
-                below.h = below.h * rho + acc;
-                below.s += v * out;
-                // Row r + 1 holds the totals up to row r, across the border of the block.
-                below.write(&mut columns[(r + 1) * width..]);
+            let forms = forms(rows, main.width, &steps, |row, pattern| {
+                let coefficients = constants.own_pattern(pattern);
+                let lanes = self.own.patterns.items()[pattern].used_lanes();
+                let value = |b| {
+                    let (quot, rem) = self.parts(row, b);
+                    match block.is_ranged() {
+                        true => quot,
+                        false => quot * pow_shift + rem,
+                    }
+                };
+                lanes.map(|b| coefficients[b] * value(b)).sum()
+            });
+            accumulate(cells, width, 0, &steps, constants.own_ratios(), &forms);
+            for reader in &block.readers {
+                let slot = &self.slots[reader.slot];
+                let steps = slot.lists.steps(&reader.reader, &block.grid);
+                let mut forms = forms_of_slot(self, reader.slot, rows, main.width, &steps, constants);
+                let total = self.total_column(reader.slot);
+                for ((r, step), form) in steps.iter().enumerate().zip(&mut forms) {
+                    let factor = match (step.weight, slot.is_weighted, step.pattern) {
+                        (Some(index), _, _) => factors.of(&reader.reader, index),
+                        (None, true, Some(_)) => EF::ONE,
+                        (None, _, _) => continue,
+                    };
+                    cells[r * width + total - 1] = factor;
+                    *form *= factor;
+                }
+                accumulate(cells, width, total, &steps, constants.ratios(reader.slot), &forms);
             }
         }
         columns
     }
+}
 
-    /// `(A, u)` of one row of a block.
-    fn project_row<F: Field, EF: ExtensionField<F>>(
-        &self,
-        block: &TensorBlock,
-        main: &[F],
-        challenges: &Challenges<EF>,
-    ) -> (EF, EF) {
-        let pow_shift = F::TWO.exp_u64(u64::from(block.shift));
-        let lo = signed::<F>(i64::from(block.lo));
-        let (mut acc, mut out) = (EF::ZERO, EF::ZERO);
-        for (lane, &sigma) in (0..self.lanes).zip(&challenges.sigma_powers) {
-            let cols = self.lane(lane);
-            let rem = self.recompose(&main[cols.rem..cols.rem + self.limbs.rem]);
-            if block.is_ranged() {
-                acc += sigma * (lo + rem);
-                out += sigma * (lo + rem);
-                continue;
-            }
-            let mut quot = main[cols.q];
-            if self.limbs.excess > 0 {
-                let excess = &main[cols.excess..cols.excess + self.limbs.excess];
-                quot += main[cols.side] * self.recompose(excess);
-            }
-            acc += sigma * (quot * pow_shift + rem);
-            out += sigma * main[cols.out];
-        }
-        (acc, out)
+/// Horner's scheme down the rows of a chain.
+fn accumulate<EF: Field>(
+    cells: &mut [EF],
+    width: usize,
+    column: usize,
+    steps: &[Step],
+    ratios: &[EF],
+    forms: &[EF],
+) {
+    let mut total = EF::ZERO;
+    for (r, (step, &form)) in steps.iter().zip(forms).enumerate() {
+        let ratio = step.ratio.map_or(EF::ZERO, |i| ratios[i]);
+        total = total * ratio + form;
+        cells[(r + 1) * width + column] = total;
     }
 }
 
-/// What the rows above have added up.
-#[derive(Clone, Copy, Debug, Default)]
-struct Totals<EF> {
-    h: EF,
-    s: EF,
+/// The form of each row that has a pattern, 0 for others.
+fn forms<F: Field, EF: ExtensionField<F>>(
+    rows: &[F],
+    width: usize,
+    steps: &[Step],
+    form: impl Fn(&[F], usize) -> EF + Sync,
+) -> Vec<EF> {
+    rows.par_chunks_exact(width)
+        .zip(steps)
+        .map(|(row, step)| match step.pattern {
+            Some((pattern, factor)) => form(row, pattern) * signed::<F>(factor),
+            None => EF::ZERO,
+        })
+        .collect()
 }
 
-impl<EF: Copy> Totals<EF> {
-    const fn write(&self, row: &mut [EF]) {
-        row[projection::H] = self.h;
-        row[projection::S] = self.s;
+fn forms_of_slot<F: Field, EF: ExtensionField<F>>(
+    air: &ActivationAir,
+    slot: usize,
+    rows: &[F],
+    width: usize,
+    steps: &[Step],
+    constants: Constants<'_, EF>,
+) -> Vec<EF> {
+    let lists = &air.slots[slot].lists;
+    forms(rows, width, steps, |row, pattern| {
+        let coefficients = constants.pattern(slot, pattern);
+        let lanes = lists.patterns.items()[pattern].used_lanes();
+        lanes
+            .map(|b| coefficients[b] * row[air.lane(b).out])
+            .sum()
+    })
+}
+
+/// What a lane without an element holds: something its lookups allow.
+fn idle(block: &TensorBlock, functions: &[Activation]) -> Requantised {
+    let Some(function) = block.function.checked_sub(1).and_then(|i| functions.get(i)) else {
+        return Requantised {
+            q: block.lo,
+            excess: 0,
+            rem: 0,
+            out: block.lo,
+        };
+    };
+    let q = function.domain.clamp(0);
+    Requantised {
+        q,
+        excess: 0,
+        rem: 0,
+        out: function.apply(q),
     }
 }
 
-/// The requantised value behind element `index` of a tensor; an input is its own.
+/// The requantised value behind an element of a tensor; an input is its own.
 fn cell(evaluation: &Evaluation, block: &TensorBlock, index: usize) -> Requantised {
     match block.source {
         Source::Layer(layer) => evaluation.layers[layer][index],
         Source::Input(_) => {
             let value = evaluation.tensors[block.tensor][index];
-            let (looked, rem) = match block.is_ranged() {
-                true => (0, value.wrapping_sub(block.lo) as u32),
-                false => (value, 0),
-            };
             Requantised {
-                q: looked,
+                q: value,
                 excess: 0,
-                rem,
-                out: looked,
+                rem: match block.is_ranged() {
+                    true => value.wrapping_sub(block.lo) as u32,
+                    false => 0,
+                },
+                out: value,
             }
         }
     }

@@ -59,7 +59,7 @@ use alloc::vec::Vec;
 
 pub use self::sums::AttestSumsAir;
 pub use self::weights::AttestWeightsAir;
-use crate::graph::Graph;
+use crate::graph::{Graph, Kernel, LayerWeights};
 
 /// Bits of a full limb.
 const LIMB_BITS: u32 = 8;
@@ -69,6 +69,24 @@ const LIMBS: usize = 4;
 const PARTS: usize = 4;
 /// Largest byte.
 const BYTE: u64 = 255;
+/// Most weights of an output.
+const MAX_INPUTS: u64 = 1 << 22;
+/// Largest `A + B`.
+const MAX_SPAN: u64 = 1 << 16;
+
+/// Where the weights of a term lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TermShape {
+    /// Index of the term.
+    term: usize,
+    /// The first output that is written.
+    first: usize,
+    groups: usize,
+    /// Weights of a group for each output: input channels × taps.
+    inputs: usize,
+    /// Outputs of a group.
+    outputs: usize,
+}
 
 /// What must be proved of one layer, all of it public.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +95,8 @@ pub struct LayerBound {
     pub layer: usize,
     /// Output features.
     pub outputs: usize,
+    /// The terms with learned weights.
+    terms: Vec<TermShape>,
     /// `A`: the largest `−x`.
     below: u64,
     /// `B`: the largest `x`.
@@ -92,24 +112,47 @@ pub struct LayerBound {
 }
 
 impl LayerBound {
-    /// The bound of a layer of a validated graph; `None` if its input never is 0, or if no weights
-    /// would keep it.
+    /// The bound of a layer of a validated graph; `None` if an input never is 0, or if no weights
+    /// would keep it. `A` and `B` are the largest of all tensors that learned weights read; what other
+    /// terms may add is taken off the limits.
     pub fn new(graph: &Graph, layer: usize, modulus: u64) -> Option<Self> {
         let requant = &graph.layers[layer].requant;
-        let input = &graph.tensors[graph.layers[layer].input.index()];
         let output = &graph.tensors[graph.layers[layer].output.index()];
-        let below = u64::try_from(-i64::from(input.range.lo)).ok()?;
-        let above = u64::try_from(input.range.hi).ok()?;
+        let (mut below, mut above) = (0, 0);
+        let mut terms = Vec::new();
+        for (t, term) in graph.layers[layer].terms.iter().enumerate() {
+            if term.map.kernel != Kernel::Weights {
+                continue;
+            }
+            let range = graph.tensors[term.input.index()].range;
+            let repeats = u64::try_from(term.map.repeats()).ok()?;
+            below = below.max(u64::try_from(-i64::from(range.lo)).ok()? * repeats);
+            above = above.max(u64::try_from(range.hi).ok()? * repeats);
+            terms.push(TermShape {
+                term: t,
+                first: term.map.first_output as usize,
+                groups: term.map.groups as usize,
+                inputs: term.map.inputs as usize * term.map.taps(),
+                outputs: term.map.outputs as usize,
+            });
+        }
+        if below + above > MAX_SPAN {
+            return None;
+        }
+        let (least, most) = graph.layers[layer].fixed_bounds(graph);
         let (lo, hi) = requant.limits(modulus);
+        let (lo, hi) = (lo - least, hi - most);
         let gap = u64::try_from(hi - lo).ok()?;
-        let most = BYTE * u64::from(input.features);
+        let inputs: usize = terms.iter().map(|t| t.inputs).sum();
+        let longest = BYTE * u64::try_from(inputs).ok().filter(|&n| n <= MAX_INPUTS)?;
         let sum = |unit: u64| match below.max(above) {
-            0 => most,
-            m => most.min(gap / m / unit),
+            0 => longest,
+            m => longest.min(gap / m / unit),
         };
         Some(Self {
             layer,
             outputs: output.features as usize,
+            terms,
             below,
             above,
             top: hi + requant.half(),
@@ -117,6 +160,23 @@ impl LayerBound {
             gap_bits: limb_bits(gap),
             sum_bits: [sum(1), sum(1 << LIMB_BITS)].map(limb_bits),
         })
+    }
+
+    /// Calls `f` with every weight of output `j`.
+    fn for_each_weight(&self, weights: &LayerWeights, j: usize, mut f: impl FnMut(i16)) {
+        for shape in &self.terms {
+            let Some(o) = j.checked_sub(shape.first) else {
+                continue;
+            };
+            let group = o / shape.outputs;
+            if group >= shape.groups {
+                continue;
+            }
+            let size = shape.inputs * shape.outputs;
+            let values = &weights.terms[shape.term][group * size..(group + 1) * size];
+            let own = values.iter().skip(o % shape.outputs).step_by(shape.outputs);
+            own.for_each(|&w| f(w));
+        }
     }
 }
 

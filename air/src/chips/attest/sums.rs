@@ -51,7 +51,7 @@ use super::{LIMB_BITS, LIMBS, LayerBound, PARTS, limbs};
 use crate::builder::{AirBuilder, Challenges, Element, PowerCounts, engine};
 use crate::bus::{Bus, ClaimKind};
 use crate::chips::{Air, Widths, signed, small};
-use crate::graph::{LinearWeights, Model};
+use crate::graph::{LayerWeights, Model};
 
 /// The chip of all sums of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,14 +105,13 @@ fn recompose<E: PrimeCharacteristicRing + Copy>(limbs: &[E]) -> E {
 impl LayerBound {
     /// The numbers of output `j` as limbs, in the order of columns. Where the bound is broken they
     /// are those of no number that would do.
-    fn row(&self, weights: &LinearWeights, half: i64, j: usize) -> [u64; cols::WIDTH] {
+    fn row(&self, weights: &LayerWeights, half: i64, j: usize) -> [u64; cols::WIDTH] {
         let mut sums = [0u64; PARTS];
-        let column = weights.values.iter().skip(j).step_by(self.outputs);
-        for &w in column {
+        self.for_each_weight(weights, j, |w| {
             for (sum, part) in sums.iter_mut().zip(super::weights::parts(i64::from(w))) {
                 *sum += part;
             }
-        }
+        });
         let [u, v] = [sums[0] + (sums[1] << 8), sums[2] + (sums[3] << 8)].map(|x| x as i64);
         let (below, above) = (self.below as i64, self.above as i64);
         let h = self.top - half - i64::from(weights.bias[j]);
@@ -324,8 +323,8 @@ impl Air for AttestSumsAir {
         values
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
-        &["fold", "start", "upper", "upper_low", "lower", "lower_low"]
+    fn constraint_names(&self) -> Vec<&'static str> {
+        alloc::vec!["fold", "start", "upper", "upper_low", "lower", "lower_low"]
     }
 
     fn columns_of(&self, constraint: &str) -> &'static str {

@@ -7,30 +7,26 @@
 //!
 //! | kind | column | meaning |
 //! |---|---|---|
-//! | weight | `w[b]` | weights, biases with `half` on the rows of the unit |
-//! | main | `u[b][0..2]`, `v[b][0..2]` | bytes of two numbers with `w = u − v`; unread on the unit's rows |
-//! | fixed | `group` | 1 if the next row continues this input's weights |
-//! | fixed | `group_end` | 1 on the last row of an input's weights |
-//! | fixed | `unit`, `unit_end` | the same for the biases |
-//! | fixed | `layer` | index of the layer |
-//! | projection | `h` | this group's rows above, folded with ρ |
-//! | projection | `t` | the layer's groups above, added up |
+//! | weight | `w[b]` | weights; biases with `half` on rows of biases |
+//! | main | `u[b][0..2]`, `v[b][0..2]` | bytes of two numbers with `w = u − v`; unread on rows of biases |
+//! | fixed | `weights`, `biases` | 1 on rows of weights, of biases |
+//! | fixed | `keep` | 1 on rows of a layer except its first |
+//! | fixed | `ratio[i]` | 1 if the row's sum is passed on times constant `i` |
+//! | fixed | `layer`, `count` | the claim on `t`, on the row below a layer |
+//! | projection | `t` | the layer above, finished; within a layer its rows above |
 //!
 //! ## Constraints
 //!
-//! With `F = Σ_b ρ^(lanes−1−b)·(u_0 + σ·u_1 + σ²·v_0 + σ³·v_1)[b]` and
-//! `H = σ⁴·Σ_b ρ^(lanes−1−b)·w[b]`:
+//! With `F = Σ_b ρ^(lanes−1−b)·(u_0 + σ·u_1 + σ²·v_0 + σ³·v_1)[b]`, `H = σ⁴·Σ_b ρ^(lanes−1−b)·w[b]` and the
+//! constants `r_i`, powers of ρ: a row whose last lane is output `o` of `N` stands at `M = ρ^(N−1−o)`, `r = M/M_next`,
+//! and `r = M` on a layer's last row:
 //!
-//!   1. `fold`    `step·h' − ρ^lanes·(group·(h + F) + unit·(h + H)) = 0`                 deg 2
-//!   2. `start`   `first·h = 0`                                                         deg 2
-//!   3. `add`     `step·t' − (live − unit_end)·t − group_end·(h + F) = 0`                deg 2
-//!   4. `zero`    `first·t = 0`                                                         deg 2
-//!   5. `split`   `(group + group_end)·(w − u_0 − 2^8·u_1 + v_0 + 2^8·v_1)[b] = 0`       deg 2
+//!   1. `fold`    `step·t' − Σ_i r_i·ratio[i]·(keep·t + weights·F + biases·H) = 0`       deg 3
+//!   2. `split`   `weights·(w − u_0 − 2^8·u_1 + v_0 + 2^8·v_1)[b] = 0`                   deg 2
 //!
 //! ## Buses
 //!
-//! `RANGE`: receives `(8, byte)` for all bytes on rows of weights. `CLAIM`: sends `(Sums, layer, t + h + H)`
-//! `unit_end` times.
+//! `RANGE`: receives `(8, byte)` for all bytes on rows of weights. `CLAIM`: sends `(Sums, layer, t)` `count` times.
 //!
 //! ## Padding
 //!
@@ -40,10 +36,9 @@
 //!
 //! ## Soundness
 //!
-//! `w` is committed by the key. `u`, `v`: bytes by `RANGE`; 5 says `w = u − v` modulo p, and the right
-//! side is an integer between `−2^16` and `2^16`: that integer is the weight. `h`, `t`: 1 to 4 determine
-//! them on all live rows, since `group = unit = 0` on a group's last row and `live − unit_end = 0` on a
-//! layer's. What they say is the parent module's matter.
+//! `w` is committed by the key. `u`, `v`: bytes by `RANGE`; 2 says `w = u − v` modulo p, and the right
+//! side is an integer between `−2^16` and `2^16`: that integer is the weight. `t`: 1 determines it on all live
+//! rows but the first, where it is neither kept nor sent. What it says is the parent module's matter.
 
 use alloc::vec::Vec;
 
@@ -54,45 +49,30 @@ use p3_maybe_rayon::prelude::*;
 use super::{LIMB_BITS, PARTS, limbs};
 use crate::builder::{AirBuilder, Challenges, Element, PowerCounts, engine};
 use crate::bus::{Bus, ClaimKind};
-use crate::chips::weights::{WeightBlock, WeightsAir};
+use crate::chips::weights::{Content, WeightBlock, WeightsAir};
 use crate::chips::{Air, Widths, small};
 use crate::graph::Model;
-use crate::layout::cost::MAX_LANES;
+use crate::projection::{Interner, Monomial, select};
 
 /// The chip of one weight table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttestWeightsAir {
     /// The table whose weight columns it reads.
     pub weights: WeightsAir,
+    /// Features of each layer's output.
+    outputs: Vec<usize>,
+    ratios: Interner<Monomial>,
 }
 
 mod fixed {
     use super::engine;
-    pub const GROUP: usize = engine::WIDTH;
-    pub const GROUP_END: usize = engine::WIDTH + 1;
-    pub const UNIT: usize = engine::WIDTH + 2;
-    pub const UNIT_END: usize = engine::WIDTH + 3;
-    pub const LAYER: usize = engine::WIDTH + 4;
-    pub const WIDTH: usize = engine::WIDTH + 5;
+    pub const WEIGHTS: usize = engine::WIDTH;
+    pub const BIASES: usize = engine::WIDTH + 1;
+    pub const KEEP: usize = engine::WIDTH + 2;
+    pub const LAYER: usize = engine::WIDTH + 3;
+    pub const COUNT: usize = engine::WIDTH + 4;
+    pub const RATIO: usize = engine::WIDTH + 5;
 }
-
-mod projection {
-    pub const H: usize = 0;
-    pub const T: usize = 1;
-    pub const WIDTH: usize = 2;
-}
-
-/// Constraints that are not per lane.
-const SHARED: usize = 4;
-
-const NAMES: [&str; SHARED + MAX_LANES] = {
-    let mut names = ["split"; SHARED + MAX_LANES];
-    names[0] = "fold";
-    names[1] = "start";
-    names[2] = "add";
-    names[3] = "zero";
-    names
-};
 
 /// The parts of a weight, in the order of columns and of powers of σ.
 pub(super) fn parts(w: i64) -> [u64; PARTS] {
@@ -101,8 +81,48 @@ pub(super) fn parts(w: i64) -> [u64; PARTS] {
 }
 
 impl AttestWeightsAir {
+    /// The chip for a weight table and the numbers of features of the layers' outputs.
+    pub fn new(weights: WeightsAir, outputs: Vec<usize>) -> Self {
+        let mut air = Self {
+            weights,
+            outputs,
+            ratios: Interner::default(),
+        };
+        let mut ratios = Interner::default();
+        for (_, ratio) in air.steps() {
+            ratios.index(ratio);
+        }
+        air.ratios = ratios;
+        air
+    }
+
     const fn lanes(&self) -> usize {
         self.weights.lanes
+    }
+
+    /// The monomial of the last lane of a row: the place of its output among the layer's.
+    fn monomial(&self, block: &WeightBlock, channel: usize, chunk: usize) -> Monomial {
+        let chunks = block.outputs.div_ceil(self.lanes());
+        let own = (chunks - 1 - chunk) * self.lanes();
+        let next_group = block.first_output + (channel / block.group + 1) * block.outputs;
+        Monomial::rho((own + self.outputs[block.layer] - next_group) as i32)
+    }
+
+    /// The block of every row and the ratio its sum is passed on with.
+    fn steps(&self) -> Vec<(&WeightBlock, Monomial)> {
+        let rows = self.weights.blocks.iter().flat_map(|block| {
+            (0..block.channels).flat_map(move |channel| {
+                let place = move |chunk| self.monomial(block, channel, chunk);
+                block.rows.iter().map(move |row| (block, place(row.chunk)))
+            })
+        });
+        let rows: Vec<_> = rows.collect();
+        let step = |(i, &(block, own)): (usize, &(&'_ WeightBlock, Monomial))| {
+            let next = rows.get(i + 1).filter(|(next, _)| next.layer == block.layer);
+            let ratio = next.map_or(own, |(_, next)| own.over(*next));
+            (rows[i].0, ratio)
+        };
+        rows.iter().enumerate().map(step).collect()
     }
 
     /// How many powers of the challenges the chip uses.
@@ -113,26 +133,14 @@ impl AttestWeightsAir {
         }
     }
 
-    /// Calls `f` for every weight of a block with the index of its first cell.
-    fn for_each_weight(&self, block: &WeightBlock, model: &Model, mut f: impl FnMut(usize, i64)) {
-        let stride = self.weights.rows_per_input(block) * self.lanes();
-        let first = block.start * self.lanes() + stride - block.outputs;
-        let values = &model.weights[block.layer].values;
-        for (k, row) in values.chunks_exact(block.outputs).enumerate() {
-            for (j, &w) in row.iter().enumerate() {
-                f(first + k * stride + j, i64::from(w));
-            }
-        }
-    }
-
     /// The main trace: the parts of a model's weights.
     pub fn generate_main<F: Field>(&self, model: &Model, height: usize) -> RowMajorMatrix<F> {
         let width = PARTS * self.lanes();
         let mut cells = F::zero_vec(height * width);
-        for block in &self.weights.blocks {
-            self.for_each_weight(block, model, |at, w| {
-                let slots = &mut cells[PARTS * at..PARTS * (at + 1)];
-                for (slot, part) in slots.iter_mut().zip(parts(w)) {
+        for block in self.blocks_of_weights() {
+            self.weights.for_each_number(block, model, |row, lane, w| {
+                let at = row * width + PARTS * lane;
+                for (slot, part) in cells[at..at + PARTS].iter_mut().zip(parts(w)) {
                     *slot = F::from_u64(part);
                 }
             });
@@ -140,21 +148,26 @@ impl AttestWeightsAir {
         RowMajorMatrix::new(cells, width)
     }
 
+    fn blocks_of_weights(&self) -> impl Iterator<Item = &WeightBlock> {
+        let blocks = self.weights.blocks.iter();
+        blocks.filter(|block| block.content != Content::Bias)
+    }
+
     /// Calls `range(bits, byte)` for everything the table looks up.
     pub fn for_each_lookup(&self, model: &Model, mut range: impl FnMut(u8, u32)) {
-        for block in &self.weights.blocks {
-            let groups = block.inputs * self.weights.rows_per_input(block);
-            let padding = groups * self.lanes() - block.inputs * block.outputs;
-            (0..PARTS * padding).for_each(|_| range(LIMB_BITS as u8, 0));
-            self.for_each_weight(block, model, |_, w| {
+        for block in self.blocks_of_weights() {
+            let mut padding = block.channels * block.rows.len() * self.lanes();
+            self.weights.for_each_number(block, model, |_, _, w| {
+                padding -= 1;
                 for part in parts(w) {
                     range(LIMB_BITS as u8, part as u32);
                 }
             });
+            (0..PARTS * padding).for_each(|_| range(LIMB_BITS as u8, 0));
         }
     }
 
-    /// The projection columns, row-major.
+    /// The projection column.
     pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         &self,
         weight: &RowMajorMatrix<F>,
@@ -162,38 +175,31 @@ impl AttestWeightsAir {
         challenges: &Challenges<EF>,
         height: usize,
     ) -> Vec<EF> {
-        let lift = challenges.rho_powers[self.lanes()];
-        let folds: Vec<[EF; 2]> = (0..self.rows())
-            .into_par_iter()
-            .map(|r| {
+        let steps = self.steps();
+        let forms: Vec<EF> = steps
+            .par_iter()
+            .enumerate()
+            .map(|(r, (block, _))| {
                 let main = &main.values[r * main.width..(r + 1) * main.width];
                 let weight = &weight.values[r * weight.width..(r + 1) * weight.width];
-                [
-                    self.fold_parts::<F, EF, EF>(main, challenges),
-                    self.fold_biases::<F, EF, EF>(weight, challenges),
-                ]
+                match block.content {
+                    Content::Term(_) => self.fold_parts::<F, EF, EF>(main, challenges),
+                    Content::Bias => self.fold_biases::<F, EF, EF>(weight, challenges),
+                }
             })
             .collect();
-        let mut cells = EF::zero_vec(height * projection::WIDTH);
-        for block in &self.weights.blocks {
-            let per_input = self.weights.rows_per_input(block);
-            let mut total = EF::ZERO;
-            for k in 0..=block.inputs {
-                let mut h = EF::ZERO;
-                let biases = usize::from(k == block.inputs);
-                for i in 0..per_input {
-                    let r = block.start + k * per_input + i;
-                    cells[r * projection::WIDTH + projection::H] = h;
-                    cells[r * projection::WIDTH + projection::T] = total;
-                    h += folds[r][biases];
-                    if i + 1 < per_input {
-                        h *= lift;
-                    }
-                }
-                total += h;
+        let mut column = EF::zero_vec(height);
+        let mut total = EF::ZERO;
+        let mut layer = None;
+        for (r, ((block, ratio), form)) in steps.iter().zip(forms).enumerate() {
+            if layer != Some(block.layer) {
+                total = EF::ZERO;
             }
+            layer = Some(block.layer);
+            total = (total + form) * challenges.points.at(*ratio);
+            column[r + 1] = total;
         }
-        cells
+        column
     }
 
     /// `F`: the parts of a row of weights, folded with ρ and σ.
@@ -227,30 +233,21 @@ impl AttestWeightsAir {
         value * X::from(challenges.sigma_powers[PARTS])
     }
 
-    fn eval_folds<B: AirBuilder>(&self, builder: &mut B) -> B::ExprEF {
+    fn eval_fold<B: AirBuilder>(&self, builder: &mut B) {
         let row = builder.row();
-        let [h, t] = [projection::H, projection::T].map(|c| row.projection[c]);
-        let [h_next, t_next] = [projection::H, projection::T].map(|c| row.projection_next[c]);
-        let [group, group_end] = [fixed::GROUP, fixed::GROUP_END].map(|c| row.fixed[c]);
-        let [unit, unit_end] = [fixed::UNIT, fixed::UNIT_END].map(|c| row.fixed[c]);
-        let (first, step, live) = (row.fixed[engine::FIRST], row.step(), row.live());
+        let (t, t_next) = (row.projection[0], row.projection_next[0]);
+        let f = |column: usize| row.fixed[column];
         let challenges = builder.challenges();
-        let lift = B::ExprEF::from(challenges.rho_powers[self.lanes()]);
-        let parts = h + self.fold_parts::<_, _, B::ExprEF>(row.main, challenges);
-        let biases = h + self.fold_biases::<_, _, B::ExprEF>(row.weight, challenges);
-
-        let lifted = (parts * group + biases * unit) * lift;
-        builder.assert_zero_ext("fold", h_next * step - lifted);
-        builder.assert_zero_ext("start", h * first);
-        let total = t * (live - unit_end) + parts * group_end;
-        builder.assert_zero_ext("add", t_next * step - total);
-        builder.assert_zero_ext("zero", t * first);
-        t + biases
+        let parts = self.fold_parts::<_, _, B::ExprEF>(row.main, challenges);
+        let biases = self.fold_biases::<_, _, B::ExprEF>(row.weight, challenges);
+        let value = t * f(fixed::KEEP) + parts * f(fixed::WEIGHTS) + biases * f(fixed::BIASES);
+        let ratio: B::ExprEF = select(&row.fixed[fixed::RATIO..], builder.constants());
+        builder.assert_zero_ext("fold", t_next * row.step() - ratio * value);
     }
 
     fn eval_lane<B: AirBuilder>(&self, builder: &mut B, lane: usize) {
         let row = builder.row();
-        let real = row.fixed[fixed::GROUP] + row.fixed[fixed::GROUP_END];
+        let real = row.fixed[fixed::WEIGHTS];
         let bytes: [B::Expr; PARTS] = core::array::from_fn(|i| row.main[PARTS * lane + i]);
         let join = |low: B::Expr, high: B::Expr| low + high.mul_2exp_u64(u64::from(LIMB_BITS));
         let [positive, negative] = [join(bytes[0], bytes[1]), join(bytes[2], bytes[3])];
@@ -270,10 +267,10 @@ impl Air for AttestWeightsAir {
 
     fn widths(&self) -> Widths {
         Widths {
-            fixed: fixed::WIDTH,
+            fixed: fixed::RATIO + self.ratios.len(),
             weight: self.lanes(),
             main: PARTS * self.lanes(),
-            projection: projection::WIDTH,
+            projection: 1,
             messages: PARTS * self.lanes() + 1,
             constraints: self.constraint_names().len(),
         }
@@ -283,55 +280,67 @@ impl Air for AttestWeightsAir {
         self.weights.rows()
     }
 
+    fn constants<EF: Field>(&self, challenges: &Challenges<EF>) -> Vec<EF> {
+        let ratios = self.ratios.items().iter();
+        ratios.map(|&m| challenges.points.at(m)).collect()
+    }
+
     /// A polynomial in ρ and σ for every layer.
     fn projection_degree(&self) -> usize {
-        let degree = |b: &WeightBlock| self.weights.rows_per_input(b) * self.lanes() + PARTS;
-        self.weights.blocks.iter().map(degree).sum()
+        let degree = |outputs: &usize| outputs + self.lanes() + PARTS;
+        self.outputs.iter().map(degree).sum()
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
-        let claim = self.eval_folds(builder);
+        self.eval_fold(builder);
         for lane in 0..self.lanes() {
             self.eval_lane(builder, lane);
         }
         let row = builder.row();
-        let (end, layer) = (row.fixed[fixed::UNIT_END], row.fixed[fixed::LAYER]);
-        let kind = end * B::Expr::from(small::<B::F>(ClaimKind::Sums as usize));
+        let (count, layer) = (row.fixed[fixed::COUNT], row.fixed[fixed::LAYER]);
+        let kind = count * B::Expr::from(small::<B::F>(ClaimKind::Sums as usize));
         let entries = [
             Element::Base(kind),
             Element::Base(layer),
-            Element::Ext(claim),
+            Element::Ext(row.projection[0]),
         ];
-        builder.message(Bus::Claim, end, &entries);
+        builder.message(Bus::Claim, count, &entries);
     }
 
     fn fixed_rows<F: Field>(&self) -> Vec<F> {
-        let mut values = Vec::with_capacity(self.rows() * (fixed::WIDTH - engine::WIDTH));
-        for block in &self.weights.blocks {
-            let per_input = self.weights.rows_per_input(block);
-            for k in 0..=block.inputs {
-                let unit = k == block.inputs;
-                for i in 0..per_input {
-                    let end = i + 1 == per_input;
-                    let flags = [!unit && !end, !unit && end, unit && !end, unit && end];
-                    values.extend(flags.map(F::from_bool));
-                    values.push(small(block.layer));
-                }
+        let width = self.widths().fixed - engine::WIDTH;
+        let mut values = F::zero_vec(self.rows() * width);
+        let mut set = |row: usize, column: usize, value: F| {
+            values[row * width + column - engine::WIDTH] = value;
+        };
+        let mut above = None;
+        for (r, (block, ratio)) in self.steps().into_iter().enumerate() {
+            let is_bias = block.content == Content::Bias;
+            set(r, fixed::WEIGHTS, F::from_bool(!is_bias));
+            set(r, fixed::BIASES, F::from_bool(is_bias));
+            set(r, fixed::KEEP, F::from_bool(above == Some(block.layer)));
+            if let Some(i) = self.ratios.find(&ratio) {
+                set(r, fixed::RATIO + i, F::ONE);
             }
+            // The biases are a layer's last rows.
+            if is_bias && r + 1 == block.end() {
+                set(r + 1, fixed::LAYER, small(block.layer));
+                set(r + 1, fixed::COUNT, F::ONE);
+            }
+            above = Some(block.layer);
         }
         values
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
-        &NAMES[..SHARED + self.lanes()]
+    fn constraint_names(&self) -> Vec<&'static str> {
+        let mut names = alloc::vec!["fold"];
+        names.resize(1 + self.lanes(), "split");
+        names
     }
 
     fn columns_of(&self, constraint: &str) -> &'static str {
         match constraint {
-            "fold" => "h, u, v",
-            "start" => "h",
-            "add" => "t, h, u, v",
-            "zero" => "t",
+            "fold" => "t, u, v",
             _ => "u, v",
         }
     }

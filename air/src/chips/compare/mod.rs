@@ -365,10 +365,10 @@ impl Air for CompareAir {
         values
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
+    fn constraint_names(&self) -> Vec<&'static str> {
         match self.rule {
-            Rule::Bounds(_) => &BOUNDS_NAMES[..2 + 2 * self.positions],
-            Rule::Leading(_) => &LEADING_NAMES[..4 + self.positions],
+            Rule::Bounds(_) => BOUNDS_NAMES[..2 + 2 * self.positions].to_vec(),
+            Rule::Leading(_) => LEADING_NAMES[..4 + self.positions].to_vec(),
         }
     }
 

@@ -201,8 +201,8 @@ impl Air for LookupAir {
             .collect()
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
-        &[]
+    fn constraint_names(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     fn columns_of(&self, _constraint: &str) -> &'static str {

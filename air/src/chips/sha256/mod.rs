@@ -340,8 +340,8 @@ impl Air for Sha256Air {
         self.fixed_columns()
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
-        &NAMES
+    fn constraint_names(&self) -> Vec<&'static str> {
+        NAMES.to_vec()
     }
 
     fn columns_of(&self, constraint: &str) -> &'static str {

@@ -1,50 +1,52 @@
-//! # Weights: matrix products by random projection
+//! # Weights: fold what the key commits to
 //!
-//! A product `acc[j] = Σ_k W[k][j]·x[k]` is never computed in the trace. Folded with a random ρ
-//! it reads `Σ_j ρ^(N−1−j)·acc[j] = Σ_k x[k]·v_k` with `v_k = Σ_j ρ^(N−1−j)·W[k][j]`. This table
-//! computes the `v_k` and sends each to the row that holds `x[k]`. Biases, the rounding constant
-//! `half` included, are the weights of one more feature, `k = K`, which is always 1.
+//! A row holds `lanes` weights that belong to consecutive outputs, one input channel and one tap of
+//! a kernel. A *run* is the rows of one input channel whose taps fall on one phase of the layer's stride; it
+//! is folded into the factor that rows of the input receive:
 //!
-//! A block of rows belongs to one `(layer, k)`: `lanes` weights a row, lowest output first, the
-//! block's *leading* lanes left empty when `N` is not a multiple of `lanes`.
+//! ```text
+//!   G_(c,φ) = Σ_(δ on φ) Σ_a σ_a^(e_a(δ)) · Σ_o ρ^(n−1−o)·W[c][δ][o],      e_a(δ) = (φ_a − d_a·δ_a + pad_a) / s_a
+//! ```
+//!
+//! A dense layer has one tap and one phase: then `G` is the fold of one row of its matrix. Biases are a
+//! run as well, times the sum over all positions of the output; rounding constants are added to them.
 //!
 //! ## Columns
 //!
 //! | kind | column | meaning |
 //! |---|---|---|
-//! | weight | `w[0..lanes]` | weights, committed once for all proofs |
-//! | form | `F = Σ_b ρ^(lanes−1−b)·w[b]` | virtual |
-//! | fixed | `cont` | 1 if the next row continues this block |
-//! | fixed | `end` | 1 on a block's last row |
-//! | fixed | `layer`, `index` | the block's `(layer, k)` |
-//! | projection | `h` | the block's rows above, folded |
+//! | weight | `w[b]` | weights of outputs, the highest power of ρ first; a run's first rows begin with zeros |
+//! | fixed | `keep` | 1 on rows of a run except its first |
+//! | fixed | `ratio[i]` | 1 if the row's sum is passed on times constant `i` |
+//! | fixed | `term`, `index`, `count` | on the row below a run: who receives it, how often |
+//! | form | `F` | `Σ_b ρ^(lanes−1−b)·w[b]` |
+//! | projection | `h` | the run above, finished; within a run its rows above |
 //!
 //! ## Constraints
 //!
-//!   1. `fold`   `step·h' − cont·ρ^lanes·(h + F) = 0`                                   deg 2
+//! With the constants `r_i`:
 //!
-//! On a block's first row `h` is 0, because the row above has `cont = 0`; on row 0 by constraint
+//!   1. `fold`   `step·h' − Σ_i r_i·ratio[i]·(keep·h + F) = 0`                            deg 3
 //!
-//!   2. `start`  `first·h = 0`                                                         deg 2
+//! A row `(tap δ, lanes from output o on)` stands at `M = ρ^(…)·σ^(e(δ))`; within a run `r = M/M_next`, on its
+//! last row `r = M`, so that below it `h = Σ M·F`.
 //!
 //! ## Buses
 //!
-//! `PRODUCT`: sends `(layer, k, h + F)` `end` times; the single message is merged into LogUp's
-//! running sum, so the table's auxiliary columns are two extension elements a row.
+//! `PRODUCT`: sends `(term, index, h)` `count` times.
 //!
 //! ## Padding
 //!
-//! `cont`, `end`, `step` are 0; other cells unread.
+//! All fixed columns are 0; other cells unread.
 //!
 //! ## Soundness
 //!
-//! `w`, `cont`, `end`, `layer`, `index` are committed by the verifying key; `fold` and `start` fix
-//! `h` on every live row. The empty leading lanes carry exponents `≥ N`, which no accumulator has:
-//! a key that puts numbers there describes a model that some inputs have no proof for, never one
-//! with a second answer.
-//! Whether `v_k` belongs to the weights is exact; that the *folded* identity implies the product is
-//! Schwartz–Zippel in ρ and σ, over polynomials of degree below `N` and the number of positions,
-//! because weights, inputs and accumulators are all committed before σ, ρ are drawn.
+//! `w`, `keep`, `ratio` and the message's first entries are committed by the verifying key; `fold` fixes `h` on
+//! every live row but the first, where it is sent to nobody and not kept. Leading empty lanes carry exponents
+//! no accumulator has: a key that puts numbers there describes a model that some inputs have no proof for,
+//! never one with a second answer.
+//! That the *folded* identity implies the product is Schwartz–Zippel in ρ and σ, because weights, inputs and
+//! accumulators are all committed before the challenges are drawn.
 //!
 //! ## References
 //!
@@ -57,22 +59,83 @@ use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
 
+use super::activation::readers::{Takes, axis_taps, residues};
 use super::{Air, Widths, signed, small};
 use crate::builder::{AirBuilder, Challenges, Element, engine};
 use crate::bus::Bus;
-use crate::graph::Model;
+use crate::graph::{AXES, Graph, Kernel, Map, Model};
+use crate::layout::TermIds;
+use crate::projection::{Interner, Monomial, select};
 
-/// The weights of one layer inside the table.
+/// Which numbers of a layer a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The weights of this term.
+    Term(usize),
+    /// The biases.
+    Bias,
+}
+
+/// A constant that a row's sum is passed on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// A monomial.
+    Monomial(Monomial),
+    /// The sum of `σ^q` over all positions of an extent.
+    Positions([u32; AXES]),
+}
+
+/// A row of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightRow {
+    /// Phase of the run, among those of the map's strides.
+    pub residue: usize,
+    /// Tap of the kernel.
+    pub tap: usize,
+    /// Which of the row groups of a tap.
+    pub chunk: usize,
+    /// Whether it is not the first of its run.
+    pub keep: bool,
+    /// Whether it is the last of its run.
+    pub end: bool,
+    /// Index of the constant its sum is passed on with.
+    pub ratio: usize,
+}
+
+/// The weights of one term, or the biases of one layer, inside the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightBlock {
     /// Index of the layer.
     pub layer: usize,
+    /// What it holds.
+    pub content: Content,
+    /// Number of the term.
+    pub term: usize,
     /// First row.
     pub start: usize,
-    /// Input features `K`, the unit that biases belong to not counted.
-    pub inputs: usize,
-    /// Output features `N`.
+    /// Input channels of all groups.
+    pub channels: usize,
+    /// Input channels of a group.
+    pub group: usize,
+    /// Taps of the kernel.
+    pub taps: usize,
+    /// Outputs of a group.
     pub outputs: usize,
+    /// The first output of the layer that is written.
+    pub first_output: usize,
+    /// Runs of a channel, those without taps included.
+    pub residues: usize,
+    /// The rows of a channel.
+    pub rows: Vec<WeightRow>,
+    /// How often each run is received: by index, repeating.
+    pub counts: Vec<u32>,
+}
+
+impl WeightBlock {
+    /// The first row below the block.
+    pub fn end(&self) -> usize {
+        self.start + self.channels * self.rows.len()
+    }
 }
 
 /// The chip of one weight table.
@@ -80,84 +143,231 @@ pub struct WeightBlock {
 pub struct WeightsAir {
     /// Weights per row.
     pub lanes: usize,
-    /// Layers in order, without gaps.
+    /// Layers in order, without gaps: the terms with learned weights, then the biases.
     pub blocks: Vec<WeightBlock>,
+    scalars: Interner<Scalar>,
 }
 
 mod fixed {
     use super::engine;
-    pub const CONT: usize = engine::WIDTH;
-    pub const END: usize = engine::WIDTH + 1;
-    pub const LAYER: usize = engine::WIDTH + 2;
-    pub const INDEX: usize = engine::WIDTH + 3;
-    pub const WIDTH: usize = engine::WIDTH + 4;
+    pub const KEEP: usize = engine::WIDTH;
+    pub const TERM: usize = engine::WIDTH + 1;
+    pub const INDEX: usize = engine::WIDTH + 2;
+    pub const COUNT: usize = engine::WIDTH + 3;
+    pub const RATIO: usize = engine::WIDTH + 4;
+}
+
+/// The taps of a map on one phase, with their monomials.
+fn taps_on(map: &Map, residue: usize) -> Vec<(usize, Monomial)> {
+    let [sz, sy, sx] = map.axes.map(|a| a.stride as usize);
+    let phase = [residue / (sy * sx) % sz, residue / sx % sy, residue % sx];
+    let [z, y, x]: [Vec<(u32, i32)>; AXES] =
+        core::array::from_fn(|a| axis_taps(map, a, phase[a] as u32));
+    let [_, h, w] = map.axes.map(|a| a.taps as usize);
+    let mut taps = Vec::new();
+    for &(tz, ez) in &z {
+        for &(ty, ey) in &y {
+            for &(tx, ex) in &x {
+                let tap = (tz as usize * h + ty as usize) * w + tx as usize;
+                let monomial = Monomial {
+                    rho: 0,
+                    sigma: [ez, ey, ex],
+                };
+                taps.push((tap, monomial));
+            }
+        }
+    }
+    taps
 }
 
 impl WeightsAir {
-    /// Rows of a block: one group for each input feature, one for the biases.
-    pub(super) const fn block_rows(&self, block: &WeightBlock) -> usize {
-        (block.inputs + 1) * self.rows_per_input(block)
+    /// The table of a graph's weights.
+    pub fn new(graph: &Graph, ids: &TermIds, lanes: usize) -> Self {
+        let mut air = Self {
+            lanes,
+            blocks: Vec::new(),
+            scalars: Interner::default(),
+        };
+        for (l, layer) in graph.layers.iter().enumerate() {
+            for (t, term) in layer.terms.iter().enumerate() {
+                if term.map.kernel == Kernel::Weights {
+                    air.push_term(graph, ids, l, t, &term.map);
+                }
+            }
+            air.push_bias(graph, ids, l);
+        }
+        air
     }
 
-    /// Rows of one input feature of a block.
-    pub(super) const fn rows_per_input(&self, block: &WeightBlock) -> usize {
-        block.outputs.div_ceil(self.lanes)
+    fn next_row(&self) -> usize {
+        self.blocks.last().map_or(0, WeightBlock::end)
+    }
+
+    fn push_term(&mut self, graph: &Graph, ids: &TermIds, layer: usize, t: usize, map: &Map) {
+        let runs: Vec<_> = (0..residues(map)).map(|r| taps_on(map, r)).collect();
+        let outputs = map.outputs as usize;
+        let mut rows = Vec::new();
+        for (residue, taps) in runs.iter().enumerate() {
+            self.push_run(&mut rows, residue, taps, outputs, None);
+        }
+        let takes = Takes::new(graph, ids, layer, t);
+        self.blocks.push(WeightBlock {
+            layer,
+            content: Content::Term(t),
+            term: ids.term(layer, t),
+            start: self.next_row(),
+            channels: (map.groups * map.inputs) as usize,
+            group: map.inputs as usize,
+            taps: map.taps(),
+            outputs,
+            first_output: map.first_output as usize,
+            residues: runs.len(),
+            rows,
+            counts: takes.counts(),
+        });
+    }
+
+    fn push_bias(&mut self, graph: &Graph, ids: &TermIds, layer: usize) {
+        let output = &graph.tensors[graph.layers[layer].output.index()];
+        let outputs = output.features as usize;
+        let mut rows = Vec::new();
+        let positions = Scalar::Positions(output.extent);
+        self.push_run(&mut rows, 0, &[(0, Monomial::ONE)], outputs, Some(positions));
+        self.blocks.push(WeightBlock {
+            layer,
+            content: Content::Bias,
+            term: ids.bias(graph, layer),
+            start: self.next_row(),
+            channels: 1,
+            group: 1,
+            taps: 1,
+            outputs,
+            first_output: 0,
+            residues: 1,
+            rows,
+            counts: alloc::vec![1],
+        });
+    }
+
+    /// The rows of a run: row groups of outputs outside, taps inside.
+    fn push_run(
+        &mut self,
+        rows: &mut Vec<WeightRow>,
+        residue: usize,
+        taps: &[(usize, Monomial)],
+        outputs: usize,
+        last: Option<Scalar>,
+    ) {
+        let chunks = outputs.div_ceil(self.lanes);
+        let places: Vec<(usize, usize, Monomial)> = (0..chunks)
+            .flat_map(|chunk| {
+                let above = ((chunks - 1 - chunk) * self.lanes) as i32;
+                let at = move |m: Monomial| m.times(Monomial::rho(above));
+                taps.iter().map(move |&(tap, m)| (chunk, tap, at(m)))
+            })
+            .collect();
+        for (i, &(chunk, tap, monomial)) in places.iter().enumerate() {
+            let ratio = match (places.get(i + 1), last) {
+                (Some((_, _, next)), _) => Scalar::Monomial(monomial.over(*next)),
+                (None, Some(last)) => last,
+                (None, None) => Scalar::Monomial(monomial),
+            };
+            rows.push(WeightRow {
+                residue,
+                tap,
+                chunk,
+                keep: i > 0,
+                end: i + 1 == places.len(),
+                ratio: self.scalars.index(ratio),
+            });
+        }
+    }
+
+    /// The output of each lane of a row, if it has one.
+    pub(super) fn output_of(&self, block: &WeightBlock, row: &WeightRow, lane: usize) -> Option<usize> {
+        let empty = block.outputs.div_ceil(self.lanes) * self.lanes - block.outputs;
+        let output = (row.chunk * self.lanes + lane).checked_sub(empty)?;
+        (output < block.outputs).then_some(output)
+    }
+
+    /// Calls `f` with the row, the lane and the number of every weight and bias of a block.
+    pub(super) fn for_each_number(
+        &self,
+        block: &WeightBlock,
+        model: &Model,
+        mut f: impl FnMut(usize, usize, i64),
+    ) {
+        let weights = &model.weights[block.layer];
+        let half = model.graph.layers[block.layer].requant.half();
+        for channel in 0..block.channels {
+            for (r, row) in block.rows.iter().enumerate() {
+                let at = block.start + channel * block.rows.len() + r;
+                for lane in 0..self.lanes {
+                    let Some(o) = self.output_of(block, row, lane) else {
+                        continue;
+                    };
+                    let number = match block.content {
+                        Content::Term(t) => {
+                            let first = (channel * block.taps + row.tap) * block.outputs;
+                            i64::from(weights.terms[t][first + o])
+                        }
+                        Content::Bias => i64::from(weights.bias[o]) + half,
+                    };
+                    f(at, lane, number);
+                }
+            }
+        }
     }
 
     /// The weight matrix, padded to `height` rows.
     pub fn generate_weights<F: Field>(&self, model: &Model, height: usize) -> RowMajorMatrix<F> {
         let mut values = F::zero_vec(height * self.lanes);
         for block in &self.blocks {
-            let stride = self.rows_per_input(block) * self.lanes;
-            let empty = stride - block.outputs;
-            let start = block.start * self.lanes;
-            let (weights, biases) = values[start..start + (block.inputs + 1) * stride]
-                .split_at_mut(block.inputs * stride);
-            let layer = &model.weights[block.layer];
-            let source = layer.values.par_chunks_exact(block.outputs);
-            let rows = weights.par_chunks_exact_mut(stride).zip(source);
-            rows.for_each(|(row, w)| {
-                for (slot, &w) in row[empty..].iter_mut().zip(w) {
-                    *slot = signed(i64::from(w));
-                }
+            self.for_each_number(block, model, |row, lane, number| {
+                values[row * self.lanes + lane] = signed(number);
             });
-            let half = model.graph.layers[block.layer].requant.half();
-            for (slot, &bias) in biases[empty..].iter_mut().zip(&layer.bias) {
-                *slot = signed(i64::from(bias) + half);
-            }
         }
         RowMajorMatrix::new(values, self.lanes)
     }
 
-    /// The projection column `h`, and every layer's folded weights `v_0 … v_K`, from the weight matrix.
+    /// The projection column `h`, and the folded runs of every term with weights: by number of the term,
+    /// then by index.
     pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         &self,
         weights: &RowMajorMatrix<F>,
         challenges: &Challenges<EF>,
     ) -> (Vec<EF>, Vec<(usize, Vec<EF>)>) {
-        let coefficients = self.form_coefficients(challenges);
-        let forms = linear_form::<F, EF>(weights, &coefficients);
-        let lift = challenges.rho_powers[self.lanes];
-        let mut column = EF::zero_vec(weights.height());
+        let forms = linear_form::<F, EF>(weights, &self.form_coefficients(challenges));
+        let constants = self.constants(challenges);
+        // `below[r]` is the cell of row r + 1.
+        let mut below = EF::zero_vec(self.rows() - 1);
         let mut folded = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
-            let per_input = self.rows_per_input(block);
-            let rows = block.start..block.start + self.block_rows(block);
-            let v = column[rows.clone()]
-                .par_chunks_exact_mut(per_input)
-                .zip(forms[rows].par_chunks_exact(per_input))
-                .map(|(column, forms)| {
+            let rows = block.start..block.end();
+            let per_channel = block.rows.len();
+            let channels = below[rows.clone()]
+                .par_chunks_exact_mut(per_channel)
+                .zip(forms[rows].par_chunks_exact(per_channel));
+            let runs: Vec<Vec<EF>> = channels
+                .map(|(below, forms)| {
+                    let mut runs = EF::zero_vec(block.residues);
                     let mut h = EF::ZERO;
-                    for (slot, &form) in column.iter_mut().zip(forms) {
+                    for ((row, &form), slot) in block.rows.iter().zip(forms).zip(below) {
+                        h = if row.keep { h + form } else { form };
+                        h *= constants[row.ratio];
                         *slot = h;
-                        h = (h + form) * lift;
+                        if row.end {
+                            runs[row.residue] = h;
+                        }
                     }
-                    // The last row's value is h + F, not yet lifted.
-                    column[per_input - 1] + forms[per_input - 1]
+                    runs
                 })
                 .collect();
-            folded.push((block.layer, v));
+            folded.push((block.term, runs.concat()));
         }
+        let mut column = alloc::vec![EF::ZERO];
+        column.append(&mut below);
+        column.resize(weights.height(), EF::ZERO);
         (column, folded)
     }
 
@@ -192,7 +402,7 @@ impl Air for WeightsAir {
 
     fn widths(&self) -> Widths {
         Widths {
-            fixed: fixed::WIDTH,
+            fixed: fixed::RATIO + self.scalars.len(),
             weight: self.lanes,
             main: 0,
             projection: 1,
@@ -201,64 +411,70 @@ impl Air for WeightsAir {
         }
     }
 
+    /// All runs, and the row below the last one.
     fn rows(&self) -> usize {
-        self.blocks
-            .last()
-            .map_or(0, |b| b.start + self.block_rows(b))
+        self.next_row() + 1
     }
 
     fn weight_form<EF: Field>(&self, challenges: &Challenges<EF>) -> Option<Vec<EF>> {
         Some(self.form_coefficients(challenges))
     }
 
+    fn constants<EF: Field>(&self, challenges: &Challenges<EF>) -> Vec<EF> {
+        let points = &challenges.points;
+        let value = |scalar: &Scalar| match *scalar {
+            Scalar::Monomial(monomial) => points.at(monomial),
+            Scalar::Positions(extent) => points.all_positions(extent),
+        };
+        self.scalars.items().iter().map(value).collect()
+    }
+
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
-        let lift = builder.challenges().rho_powers[self.lanes];
         let row = builder.row();
         let (h, h_next) = (row.projection[0], row.projection_next[0]);
-        let (cont, end, step) = (row.fixed[fixed::CONT], row.fixed[fixed::END], row.step());
-        let first = row.fixed[engine::FIRST];
-        let (layer, index) = (row.fixed[fixed::LAYER], row.fixed[fixed::INDEX]);
+        let kept = h * row.fixed[fixed::KEEP];
         // `form` is present because `weight_form` is.
-        let value = row.form.map_or(h, |form| h + form);
-
-        // step·h' = cont·ρ^lanes·(h + F)
-        let lifted = value * B::ExprEF::from(lift);
-        builder.assert_zero_ext("fold", h_next * step - lifted * cont);
-        // first·h = 0
-        builder.assert_zero_ext("start", h * first);
-
-        builder.message(
-            Bus::Product,
-            end,
-            &[
-                Element::Base(layer),
-                Element::Base(index),
-                Element::Ext(value),
-            ],
-        );
+        let value = row.form.map_or(kept, |form| kept + form);
+        let ratio: B::ExprEF = select(&row.fixed[fixed::RATIO..], builder.constants());
+        // step·h' = Σ_i r_i·ratio[i]·(keep·h + F)
+        builder.assert_zero_ext("fold", h_next * row.step() - ratio * value);
+        let row = builder.row();
+        let entries = [
+            Element::Base(row.fixed[fixed::TERM]),
+            Element::Base(row.fixed[fixed::INDEX]),
+            Element::Ext(h),
+        ];
+        let count = row.fixed[fixed::COUNT];
+        builder.message(Bus::Product, count, &entries);
     }
 
     fn fixed_rows<F: Field>(&self) -> Vec<F> {
-        let mut values = Vec::with_capacity(self.rows() * 4);
+        let width = self.widths().fixed - engine::WIDTH;
+        let mut values = F::zero_vec(self.rows() * width);
+        let mut set = |row: usize, column: usize, value: F| {
+            values[row * width + column - engine::WIDTH] = value;
+        };
         for block in &self.blocks {
-            let per_input = self.rows_per_input(block);
-            for k in 0..=block.inputs {
-                for i in 0..per_input {
-                    let end = i + 1 == per_input;
-                    values.extend([
-                        F::from_bool(!end),
-                        F::from_bool(end),
-                        small(block.layer),
-                        small(k),
-                    ]);
+            for channel in 0..block.channels {
+                for (r, row) in block.rows.iter().enumerate() {
+                    let at = block.start + channel * block.rows.len() + r;
+                    set(at, fixed::KEEP, F::from_bool(row.keep));
+                    set(at, fixed::RATIO + row.ratio, F::ONE);
+                    if row.end {
+                        let index = channel * block.residues + row.residue;
+                        let count = block.counts.get(index % block.counts.len().max(1));
+                        set(at + 1, fixed::TERM, small(block.term));
+                        set(at + 1, fixed::INDEX, small(index));
+                        set(at + 1, fixed::COUNT, F::from_u32(count.copied().unwrap_or(0)));
+                    }
                 }
             }
         }
         values
     }
 
-    fn constraint_names(&self) -> &'static [&'static str] {
-        &["fold", "start"]
+    fn constraint_names(&self) -> Vec<&'static str> {
+        alloc::vec!["fold"]
     }
 
     fn columns_of(&self, _constraint: &str) -> &'static str {

@@ -1,0 +1,263 @@
+//! The fixed columns of the chip.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use p3_field::Field;
+
+use super::readers::{Reader, Step};
+use super::{ActivationAir, Source, TensorBlock};
+use crate::builder::engine;
+use crate::bus::ClaimKind;
+use crate::chips::{Air, signed, small};
+use crate::graph::Kernel;
+
+/// Where the fixed columns lie.
+#[derive(Clone, Copy)]
+pub(super) struct Columns<'a> {
+    air: &'a ActivationAir,
+}
+
+/// Columns that only weighted slots have.
+#[derive(Clone, Copy)]
+pub(super) struct WeightedColumns {
+    pub takes: usize,
+    pub term: usize,
+    pub index: usize,
+    pub hold: usize,
+    pub one: usize,
+}
+
+const WEIGHTED: usize = 5;
+
+impl<'a> Columns<'a> {
+    pub(super) const REAL: usize = engine::WIDTH;
+    pub(super) const LOOKED: usize = Self::REAL + 1;
+    pub(super) const LO: usize = Self::REAL + 2;
+    pub(super) const FUNCTION: usize = Self::REAL + 3;
+    /// Kind, number, count.
+    pub(super) const ACC_CLAIM: usize = Self::REAL + 4;
+    const OWN_RATIOS: usize = Self::REAL + 7;
+
+    pub(super) const fn new(air: &'a ActivationAir) -> Self {
+        Self { air }
+    }
+
+    pub(super) fn own_ratios(&self) -> Range<usize> {
+        Self::OWN_RATIOS..Self::OWN_RATIOS + self.air.own.ratios.len()
+    }
+
+    /// `quot` and `rest` of an accumulator pattern.
+    pub(super) fn own_pattern(&self, i: usize) -> [usize; 2] {
+        let start = self.own_ratios().end + 2 * i;
+        [start, start + 1]
+    }
+
+    fn slot_width(&self, slot: usize) -> usize {
+        let slot = &self.air.slots[slot];
+        let weighted = if slot.is_weighted { WEIGHTED } else { 0 };
+        3 + slot.lists.ratios.len() + slot.lists.patterns.len() + weighted
+    }
+
+    /// Kind, number, count of the claim on a slot's total.
+    pub(super) fn claim(&self, slot: usize) -> usize {
+        let before = (0..slot).map(|s| self.slot_width(s)).sum::<usize>();
+        self.own_pattern(self.air.own.patterns.len())[0] + before
+    }
+
+    pub(super) fn ratios(&self, slot: usize) -> Range<usize> {
+        let start = self.claim(slot) + 3;
+        start..start + self.air.slots[slot].lists.ratios.len()
+    }
+
+    pub(super) fn pattern(&self, slot: usize, i: usize) -> usize {
+        self.ratios(slot).end + i
+    }
+
+    pub(super) fn weighted(&self, slot: usize) -> WeightedColumns {
+        let takes = self.pattern(slot, self.air.slots[slot].lists.patterns.len());
+        WeightedColumns {
+            takes,
+            term: takes + 1,
+            index: takes + 2,
+            hold: takes + 3,
+            one: takes + 4,
+        }
+    }
+
+    pub(super) fn limb_bits(&self) -> usize {
+        self.claim(self.air.slots.len())
+    }
+
+    /// Number, index, count of what is sent as a gate.
+    pub(super) fn gate(&self) -> Option<usize> {
+        let start = self.limb_bits() + self.air.num_limbs();
+        self.air.has_gates().then_some(start)
+    }
+
+    pub(super) fn claimed(&self, i: usize) -> usize {
+        self.limb_bits() + self.air.num_limbs() + 3 * usize::from(self.air.has_gates()) + i
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.claimed(self.air.boundary.len())
+    }
+}
+
+/// The fixed rows, without the engine's columns.
+pub(super) fn generate<F: Field>(air: &ActivationAir) -> Vec<F> {
+    let width = Columns::new(air).width() - engine::WIDTH;
+    let mut values = F::zero_vec(air.rows() * width);
+    let mut rows: Vec<FixedRow<'_, F>> = (values.chunks_exact_mut(width))
+        .map(|cells| FixedRow { cells })
+        .collect();
+    for block in &air.blocks {
+        let own = &mut rows[block.start..block.end()];
+        fill_values(air, block, own);
+        fill_own_chain(air, block, own);
+        for reader in &block.readers {
+            fill_slot(air, block, reader.slot, &reader.reader, own);
+        }
+        fill_claims(air, block, &mut rows[block.end()]);
+    }
+    values
+}
+
+/// One row, addressed with the engine's columns counted.
+struct FixedRow<'a, F> {
+    cells: &'a mut [F],
+}
+
+impl<F> FixedRow<'_, F> {
+    fn set(&mut self, column: usize, value: F) {
+        self.cells[column - engine::WIDTH] = value;
+    }
+}
+
+fn fill_values<F: Field>(air: &ActivationAir, block: &TensorBlock, rows: &mut [FixedRow<'_, F>]) {
+    let columns = Columns::new(air);
+    let per_channel = block.grid.rows().len();
+    for (r, row) in rows.iter_mut().enumerate() {
+        row.set(Columns::REAL, F::ONE);
+        row.set(Columns::LO, signed(i64::from(block.lo)));
+        if !block.is_ranged() {
+            row.set(Columns::LOOKED, F::ONE);
+            row.set(Columns::FUNCTION, small(block.function));
+        }
+        for i in 0..air.limbs.rem {
+            let bits = air.limbs.width(block.shift, i);
+            row.set(columns.limb_bits() + i, F::from_u8(bits));
+        }
+        for i in 0..air.limbs.excess {
+            let bits = air.limbs.width(block.excess_bits, i);
+            row.set(columns.limb_bits() + air.limbs.rem + i, F::from_u8(bits));
+        }
+        // A gate has one position, hence one row a channel.
+        if let (Some(gate), Some(&count)) = (columns.gate(), block.gates.get(r / per_channel)) {
+            row.set(gate, small(air.first_gate + block.tensor));
+            row.set(gate + 1, small(r / per_channel));
+            row.set(gate + 2, F::from_u32(count));
+        }
+    }
+}
+
+fn fill_own_chain<F: Field>(air: &ActivationAir, block: &TensorBlock, rows: &mut [FixedRow<'_, F>]) {
+    let columns = Columns::new(air);
+    let steps = air.own.steps(&block.own_reader(), &block.grid);
+    // A ranged input is its quotient.
+    let (quot, rest) = match block.is_ranged() {
+        true => (F::ONE, F::ZERO),
+        false => (F::TWO.exp_u64(u64::from(block.shift)), F::ONE),
+    };
+    for (row, step) in rows.iter_mut().zip(steps) {
+        if let Some(ratio) = step.ratio {
+            row.set(columns.own_ratios().start + ratio, F::ONE);
+        }
+        if let Some((pattern, _)) = step.pattern {
+            let [at_quot, at_rest] = columns.own_pattern(pattern);
+            row.set(at_quot, quot);
+            row.set(at_rest, rest);
+        }
+    }
+}
+
+fn fill_slot<F: Field>(
+    air: &ActivationAir,
+    block: &TensorBlock,
+    slot: usize,
+    reader: &Reader,
+    rows: &mut [FixedRow<'_, F>],
+) {
+    let columns = Columns::new(air);
+    let steps = air.slots[slot].lists.steps(reader, &block.grid);
+    let mut above = None;
+    for (r, row) in rows.iter_mut().enumerate() {
+        let Step {
+            ratio,
+            pattern,
+            weight,
+        } = steps[r];
+        if let Some(ratio) = ratio {
+            row.set(columns.ratios(slot).start + ratio, F::ONE);
+        }
+        if let Some((pattern, factor)) = pattern {
+            row.set(columns.pattern(slot, pattern), signed(factor));
+        }
+        if !air.slots[slot].is_weighted {
+            continue;
+        }
+        let at = columns.weighted(slot);
+        if let Some(index) = weight {
+            let is_taken = above != weight;
+            row.set(at.takes, F::from_bool(is_taken));
+            row.set(at.term, small(product_id(air, reader)));
+            row.set(at.index, small(index));
+            let next = steps.get(r + 1).and_then(|next| next.weight);
+            row.set(at.hold, F::from_bool(next == weight));
+        } else {
+            row.set(at.one, F::from_bool(pattern.is_some()));
+        }
+        above = weight;
+    }
+}
+
+/// The number under which a weighted reader receives its factors.
+fn product_id(air: &ActivationAir, reader: &Reader) -> usize {
+    match reader {
+        Reader::Term { id, map, .. } => match map.kernel {
+            Kernel::Gate(gate) => air.first_gate + gate.index(),
+            Kernel::Weights | Kernel::Taps(_) => *id,
+        },
+        Reader::Places | Reader::Input | Reader::Output => 0,
+    }
+}
+
+/// Totals of a tensor are read on the first row below it.
+fn fill_claims<F: Field>(air: &ActivationAir, block: &TensorBlock, below: &mut FixedRow<'_, F>) {
+    let columns = Columns::new(air);
+    let mut claim = |first: usize, kind: ClaimKind, number: usize, count: F| {
+        below.set(first, F::from_u8(kind as u8));
+        below.set(first + 1, small(number));
+        below.set(first + 2, count);
+    };
+    match block.source {
+        Source::Input(_) => claim(Columns::ACC_CLAIM, ClaimKind::Input, block.tensor, F::ZERO),
+        Source::Layer(_) => {
+            let kind = ClaimKind::Accumulator;
+            claim(Columns::ACC_CLAIM, kind, block.tensor, F::ONE);
+        }
+    }
+    for reader in &block.readers {
+        let first = columns.claim(reader.slot);
+        match &reader.reader {
+            Reader::Term { id, .. } => claim(first, ClaimKind::Term, *id, F::ONE),
+            Reader::Output => claim(first, ClaimKind::Output, block.tensor, F::ZERO),
+            Reader::Places | Reader::Input => {}
+        }
+    }
+    for (i, boundary) in air.boundary.iter().enumerate() {
+        if boundary.tensor == block.tensor {
+            below.set(columns.claimed(i), F::ONE);
+        }
+    }
+}
