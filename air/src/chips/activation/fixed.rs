@@ -190,7 +190,12 @@ fn fill_slot<F: Field>(
 ) {
     let columns = Columns::new(air);
     let steps = air.slots[slot].lists.steps(reader, &block.grid);
-    let mut above = None;
+    // The weight that the rows below need next.
+    let mut needed = alloc::vec![None; steps.len()];
+    for r in (1..steps.len()).rev() {
+        needed[r - 1] = steps[r].weight.or(needed[r]);
+    }
+    let mut held = None;
     for (r, row) in rows.iter_mut().enumerate() {
         let Step {
             ratio,
@@ -207,17 +212,15 @@ fn fill_slot<F: Field>(
             continue;
         }
         let at = columns.weighted(slot);
-        if let Some(index) = weight {
-            let is_taken = above != weight;
-            row.set(at.takes, F::from_bool(is_taken));
+        if let Some(index) = weight.filter(|_| weight != held) {
+            row.set(at.takes, F::ONE);
             row.set(at.term, small(product_id(air, reader)));
             row.set(at.index, small(index));
-            let next = steps.get(r + 1).and_then(|next| next.weight);
-            row.set(at.hold, F::from_bool(next == weight));
-        } else {
+        } else if weight.is_none() {
             row.set(at.one, F::from_bool(pattern.is_some()));
         }
-        above = weight;
+        held = weight.or(held);
+        row.set(at.hold, F::from_bool(held.is_some() && held == needed[r]));
     }
 }
 

@@ -433,7 +433,7 @@ impl Takes {
     pub fn new(graph: &Graph, ids: &TermIds, layer: usize, term: usize) -> Self {
         let reader = Reader::term(graph, ids, layer, term);
         let input = graph.layers[layer].terms[term].input.index();
-        // The number of lanes does not matter: a row receives what the row above has not.
+        // The number of lanes does not matter: a row receives what the rows above have not.
         let demand = Demand::of(graph, input);
         let grid = Grid::new(&graph.tensors[input], &demand, u32::MAX);
         let map = &graph.layers[layer].terms[term].map;
@@ -444,15 +444,15 @@ impl Takes {
             false => 0..grid.channels(),
         };
         let mut counts = Vec::new();
-        let mut above = None;
+        let mut held = None;
         for channel in channels {
             for r in 0..grid.rows().len() {
                 let weight = reader.read(&grid, channel, r).and_then(|r| r.weight);
-                if let Some(index) = weight.filter(|_| weight != above) {
+                if let Some(index) = weight.filter(|_| weight != held) {
                     counts.resize(counts.len().max(index + 1), 0);
                     counts[index] += 1;
                 }
-                above = weight;
+                held = weight.or(held);
             }
         }
         let period = match grid.merged == [false; AXES] {

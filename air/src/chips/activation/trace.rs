@@ -221,11 +221,16 @@ impl ActivationAir {
                 let steps = slot.lists.steps(&reader.reader, &block.grid);
                 let mut forms = forms_of_slot(self, reader.slot, rows, main.width, &steps, constants);
                 let total = self.total_column(reader.slot);
+                let mut factor = EF::ZERO;
                 for ((r, step), form) in steps.iter().enumerate().zip(&mut forms) {
-                    let factor = match (step.weight, slot.is_weighted, step.pattern) {
-                        (Some(index), _, _) => factors.of(&reader.reader, index),
-                        (None, true, Some(_)) => EF::ONE,
-                        (None, _, _) => continue,
+                    if !slot.is_weighted {
+                        break;
+                    }
+                    // Rows without a weight hold the one before, in case that rows below need it.
+                    factor = match step.weight {
+                        Some(index) => factors.of(&reader.reader, index),
+                        None if reader.reader.is_weighted() => factor,
+                        None => EF::ONE,
                     };
                     cells[r * width + total - 1] = factor;
                     *form *= factor;
