@@ -30,7 +30,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::activation::{Activation, Function};
-pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_frame, evaluate};
+pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_box, evaluate};
 pub use self::map::{AxisMap, Frame, Kernel, Map, Term};
 pub use self::requant::{Requant, Requantised};
 pub use self::tensor::{AXES, Axis, Dim, Encoding, Range, Tensor, TensorId};

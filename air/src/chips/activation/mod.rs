@@ -467,6 +467,22 @@ impl ActivationAir {
         sum
     }
 
+    fn eval_chains<B: AirBuilder>(&self, builder: &mut B) {
+        let row = builder.row();
+        let constants = Constants::new(self, builder.constants());
+        let columns = Columns::new(self);
+        let (h, h_next) = (row.projection[0], row.projection_next[0]);
+        let ratio: B::ExprEF = select(&row.fixed[columns.own_ratios()], constants.own_ratios());
+        let acc: B::ExprEF = self.accumulators(&row, constants);
+        builder.assert_zero_ext("project", h_next * row.step() - ratio * h - acc);
+        if self.has_ranged() {
+            self.eval_ranged(builder);
+        }
+        for slot in 0..self.slots.len() {
+            self.eval_slot(builder, slot);
+        }
+    }
+
     fn eval_ranged<B: AirBuilder>(&self, builder: &mut B) {
         let row = builder.row();
         let ranged = row.fixed[Columns::REAL] - row.fixed[Columns::LOOKED];
@@ -634,18 +650,8 @@ impl Air for ActivationAir {
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
-        let row = builder.row();
-        let constants = Constants::new(self, builder.constants());
-        let columns = Columns::new(self);
-        let (h, h_next) = (row.projection[0], row.projection_next[0]);
-        let ratio: B::ExprEF = select(&row.fixed[columns.own_ratios()], constants.own_ratios());
-        let acc: B::ExprEF = self.accumulators(&row, constants);
-        builder.assert_zero_ext("project", h_next * row.step() - ratio * h - acc);
-        if self.has_ranged() {
-            self.eval_ranged(builder);
-        }
-        for slot in 0..self.slots.len() {
-            self.eval_slot(builder, slot);
+        if builder.wants_constraints() {
+            self.eval_chains(builder);
         }
         for lane in 0..self.lanes {
             self.eval_lookups(builder, lane);
