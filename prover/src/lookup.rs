@@ -4,9 +4,7 @@ use air::builder::{Challenges, MessageCollector, Over, Row};
 use air::chips::Air;
 use air::chips::weights::linear_form;
 use air::layout::Table;
-use p3_field::{
-    ExtensionField, Field, PackedFieldExtension, PackedValue, PrimeCharacteristicRing,
-};
+use p3_field::{ExtensionField, Field, PackedFieldExtension, PackedValue, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;

@@ -228,7 +228,11 @@ impl OverhangAir {
     }
 
     /// The main trace.
-    pub fn generate_main<F: Field>(&self, product: Product<'_>, height: usize) -> RowMajorMatrix<F> {
+    pub fn generate_main<F: Field>(
+        &self,
+        product: Product<'_>,
+        height: usize,
+    ) -> RowMajorMatrix<F> {
         let mut values = F::zero_vec(height * self.lanes);
         for block in &self.blocks {
             for [lo, hi] in boxes(&block.frame) {
@@ -237,7 +241,12 @@ impl OverhangAir {
                 let positions: usize = size.iter().map(|&n| n as usize).product();
                 let coefficients = product(block.layer, lo, hi);
                 let within = |s: &Stretch| (0..AXES).all(|a| (lo[a]..hi[a]).contains(&s.start[a]));
-                for (i, stretch) in block.stretches.iter().enumerate().filter(|(_, s)| within(s)) {
+                for (i, stretch) in block
+                    .stretches
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, s)| within(s))
+                {
                     let at: usize = (0..AXES)
                         .map(|a| (stretch.start[a] - lo[a]) as usize * strides[a])
                         .sum();
@@ -268,8 +277,8 @@ impl OverhangAir {
         let mut column = EF::zero_vec(height);
         for block in &self.blocks {
             let mut t = EF::ZERO;
-            let rows = (0..block.features)
-                .flat_map(|f| (0..block.stretches.len()).map(move |i| (f, i)));
+            let rows =
+                (0..block.features).flat_map(|f| (0..block.stretches.len()).map(move |i| (f, i)));
             for (r, (feature, i)) in (block.start..).zip(rows) {
                 let from = self.lanes * usize::from(block.stretches[i].down);
                 let cells = &main.values[r * self.lanes..(r + 1) * self.lanes];
@@ -317,7 +326,11 @@ impl Air for OverhangAir {
             false => points.at(monomial),
         };
         let ratios = self.ratios.items().iter().map(ratio);
-        [powers(2), powers(1)].concat().into_iter().chain(ratios).collect()
+        [powers(2), powers(1)]
+            .concat()
+            .into_iter()
+            .chain(ratios)
+            .collect()
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
@@ -326,7 +339,9 @@ impl Air for OverhangAir {
         let (forms, ratios) = builder.constants().split_at(2 * self.lanes);
         let form = |coefficients: &[B::EF]| {
             let terms = coefficients.iter().zip(row.main);
-            terms.fold(B::ExprEF::ZERO, |sum, (&c, &x)| sum + B::ExprEF::from(c) * x)
+            terms.fold(B::ExprEF::ZERO, |sum, (&c, &x)| {
+                sum + B::ExprEF::from(c) * x
+            })
         };
         let (t, t_next) = (row.projection[0], row.projection_next[0]);
         let f = |column: usize| row.fixed[column];
