@@ -29,7 +29,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::activation::{Activation, Function};
+pub use self::activation::{Activation, Function, Param};
 pub use self::eval::{EvalError, Evaluation, accumulate, evaluate};
 pub use self::map::{AxisMap, Kernel, Map, Term};
 pub use self::requant::{Requant, Requantised};
@@ -275,7 +275,7 @@ impl Graph {
             sum.checked_add(term.map.weights())?.checked_add(biases)
         });
         let elements = self.tensors.iter().try_fold(0u64, |sum, t| {
-            let positions = t.extent.iter().map(|&n| u64::from(n));
+            let mut positions = t.extent.iter().map(|&n| u64::from(n));
             let len = positions.try_fold(u64::from(t.features), u64::checked_mul);
             sum.checked_add(len?)
         });
@@ -320,19 +320,27 @@ impl Graph {
     }
 }
 
+fn product(mut sizes: impl Iterator<Item = u32>) -> Option<u64> {
+    sizes.try_fold(1u64, |n, d| n.checked_mul(u64::from(d)))
+}
+
 fn tensor_is_sound(tensor: &Tensor) -> bool {
     let extents = 1..=MAX_EXTENT;
-    let product = |sizes: &mut dyn Iterator<Item = u32>| {
-        sizes.try_fold(1u64, |n, d| n.checked_mul(u64::from(d)))
-    };
-    let positions = product(&mut tensor.extent.iter().copied());
+    let positions = product(tensor.extent.iter().copied());
     let elements = positions.and_then(|p| p.checked_mul(u64::from(tensor.features)));
     let on_axis = |axis: Axis, size: u32| {
-        let mut sizes = tensor.dims.iter().filter(|d| d.axis == axis).map(|d| d.size);
-        product(&mut sizes) == Some(u64::from(size))
+        let sizes = tensor
+            .dims
+            .iter()
+            .filter(|d| d.axis == axis)
+            .map(|d| d.size);
+        product(sizes) == Some(u64::from(size))
     };
     let dims_ok = on_axis(Axis::Feature, tensor.features)
-        && Axis::POSITION.into_iter().zip(tensor.extent).all(|(axis, size)| on_axis(axis, size));
+        && Axis::POSITION
+            .into_iter()
+            .zip(tensor.extent)
+            .all(|(axis, size)| on_axis(axis, size));
     let frac_ok = |f: i16| (-MAX_FRAC_BITS..=MAX_FRAC_BITS).contains(&f);
     let encoding_ok = match &tensor.encoding {
         Encoding::Uniform { frac_bits } => frac_ok(*frac_bits),
@@ -349,7 +357,7 @@ fn tensor_is_sound(tensor: &Tensor) -> bool {
     extents.contains(&tensor.features)
         && tensor.extent.iter().all(|n| extents.contains(n))
         && elements.is_some_and(|n| n <= MAX_ELEMENTS)
-        && product(&mut tensor.shape.iter().copied()) == elements
+        && product(tensor.shape.iter().copied()) == elements
         && dims_ok
         && !tensor.range.is_empty()
         && tensor.range.len() <= MAX_RANGE
