@@ -29,7 +29,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::activation::{Activation, Function};
+pub use self::activation::{Activation, Function, Param};
 pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_box, evaluate};
 pub use self::map::{AxisMap, Frame, Kernel, Map, Term};
 pub use self::requant::{Requant, Requantised};
