@@ -87,6 +87,12 @@ impl SumsAir {
         Self { parts }
     }
 
+    /// The layer a row belongs to.
+    pub fn layer_of(&self, row: usize) -> Option<usize> {
+        let above = self.parts.get(..row)?;
+        Some(above.iter().filter(|p| matches!(p, Part::Whole(_))).count())
+    }
+
     /// The projection columns `v`, `s` from the values of all terms, biases and overhangs by number.
     pub fn generate_projection<F: Field, EF: ExtensionField<F>>(
         &self,
