@@ -33,6 +33,11 @@ fn wanted(name: &str) -> bool {
     std::env::var("PROVENN_ONLY").map_or(true, |only| only == name)
 }
 
+/// `PROVENN_BITS` sets the bits of activations.
+fn bits() -> Option<u32> {
+    std::env::var("PROVENN_BITS").ok()?.parse().ok()
+}
+
 #[test]
 fn convolutional_models_agree() {
     let Some(root) = support::zoo() else { return };
@@ -66,8 +71,12 @@ fn check(folder: &std::path::Path) -> Result<(), String> {
     check_floats(&case, &references)?;
     let calibration = &samples[..samples.len().min(64)];
     let started = Instant::now();
-    let (model, report) = quantise(&case.graph, Some(calibration), &QuantOptions::default())
-        .map_err(|e| e.to_string())?;
+    let options = QuantOptions {
+        bits: bits().unwrap_or(QuantOptions::default().bits),
+        ..QuantOptions::default()
+    };
+    let (model, report) =
+        quantise(&case.graph, Some(calibration), &options).map_err(|e| e.to_string())?;
     let quantised = started.elapsed();
     if std::env::var_os("PROVENN_ONLY").is_some() {
         report.inputs.iter().for_each(|row| println!("  {row:?}"));

@@ -46,8 +46,11 @@ impl Table {
 struct Member {
     layer: usize,
     elements: f64,
+    /// Bits of a domain around 0 that holds every accumulator.
     bits: u32,
     may_coarsen: bool,
+    /// The domain that saturation makes do with.
+    least: Range,
 }
 
 /// For each layer how many bits coarser its grid should be, where that lets it share a tall table.
@@ -101,6 +104,7 @@ fn groups(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> BTreeMap<T
                 elements: elements[layer] as f64,
                 bits: f.domain_bits(),
                 may_coarsen: is_free[layer] && requant.activation.function.is_homogeneous(),
+                least: requant.activation.domain,
             });
     }
     groups
@@ -114,9 +118,21 @@ fn cheapest(members: &[Member], coarser: u32) -> (Option<u32>, f64) {
         let beyond = members.iter().filter(|m| !fits(m));
         beyond.map(|m| m.elements * EXCESS_CELLS).sum()
     };
-    let all: f64 = members.iter().map(|m| m.elements * EXCESS_CELLS).sum();
+    let entries = members.iter().map(|m| m.least.len()).max().unwrap_or(0);
+    let elements: f64 = members.iter().map(|m| m.elements).sum();
+    let all = elements * EXCESS_CELLS + entries as f64 * ENTRY_CELLS;
     let cost = |bits: u32| f64::from(1u32 << bits) * ENTRY_CELLS + excess(bits);
-    (10..=MAX_BITS)
+    // Layers with an excess share the table too, and must not saturate earlier for that.
+    let holds = |bits: u32| {
+        let range = Range::signed(bits);
+        members
+            .iter()
+            .all(|m| range.lo <= m.least.lo && m.least.hi <= range.hi)
+    };
+    let fewest = (2..=MAX_BITS)
+        .find(|&bits| holds(bits))
+        .unwrap_or(MAX_BITS + 1);
+    (fewest..=MAX_BITS)
         .map(|bits| (Some(bits), cost(bits)))
         .filter(|&(_, c)| c < all)
         .min_by(|a, b| a.1.total_cmp(&b.1))
