@@ -73,6 +73,7 @@ fn check(folder: &std::path::Path) -> Result<(), String> {
     let started = Instant::now();
     let options = QuantOptions {
         bits: bits().unwrap_or(QuantOptions::default().bits),
+        target_error: case.data.labels().is_none().then_some(MAX_RELATIVE_ERROR),
         ..QuantOptions::default()
     };
     let (model, report) =
@@ -88,6 +89,7 @@ fn check(folder: &std::path::Path) -> Result<(), String> {
             );
         }
     }
+    report.warnings.iter().for_each(|w| println!("{name}: {w}"));
     assert_eq!(model.validate(FIELD_MODULUS), Ok(()));
     summary(name, &model);
     let started = Instant::now();

@@ -15,6 +15,10 @@ const MARGIN_SAMPLES: f64 = 8.0;
 /// Larger factors are left alone: such a feature is as good as never active.
 const MAX_FACTOR: f64 = 1024.0;
 
+/// A linear layer's largest weight and worst case may grow by this: in depthwise convolutions few
+/// channels hold the maximum, and weights have bits to spare.
+const LINEAR_SLACK: f64 = 8.0;
+
 /// Returns an equal graph whose hidden features have similar maxima. `maxima` holds the largest
 /// absolute value of every feature of every layer's output over `samples` calibration samples.
 ///
@@ -90,7 +94,15 @@ fn factors(layer: &FloatLayer, maxima: &[f64], margin: f64) -> Vec<f64> {
     }
     let max = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
     // The margin applies to single features, not to the tensor.
-    let tops = (max(maxima) / margin, max(&largest), max(&reach));
+    let slack = match layer.activation {
+        Function::Identity => LINEAR_SLACK,
+        _ => 1.0,
+    };
+    let tops = (
+        max(maxima) / margin,
+        max(&largest) * slack,
+        max(&reach) * slack,
+    );
     let factor = |j: usize| {
         let room = |top: f64, own: f64| if own > 0.0 { top / own } else { MAX_FACTOR };
         let free = room(tops.0, maxima[j])

@@ -10,9 +10,6 @@ use super::scales::{self, LayerBits};
 use crate::FIELD_MODULUS;
 use crate::float::{FloatGraph, FloatLayer};
 
-/// Weight rounding may disturb a requantised value by this much (standard deviation, in units of
-/// the result); the rounding of the result itself is 0.29.
-const WEIGHT_NOISE: f64 = 0.12;
 /// Larger shifts would need taller range tables than they are worth.
 const MAX_SHIFT: i16 = 16;
 /// Most excess bits a graph may state.
@@ -54,6 +51,7 @@ pub(super) fn fit(
         layer,
         done,
         effective,
+        weight_noise: width.weight_noise,
     };
     if layer.is_exact {
         return search
@@ -105,6 +103,7 @@ struct Search<'a> {
     layer: &'a FloatLayer,
     done: &'a Graph,
     effective: Effective<'a>,
+    weight_noise: f64,
 }
 
 impl Search<'_> {
@@ -130,7 +129,7 @@ impl Search<'_> {
         let by_width = by(f64::from(i16::MAX), effective.largest);
         let by_reach = by((FIELD_MODULUS / 2) as f64, effective.reach);
         // Rounding K weights adds noise of deviation √(Σx²)·2^−s/√12 to the quotient.
-        let noise = effective.input_norm / 12f64.sqrt() / WEIGHT_NOISE;
+        let noise = effective.input_norm / 12f64.sqrt() / self.weight_noise;
         let mut useful = if noise > 1.0 {
             grid.saturating_add(log2_floor(noise) + 1)
         } else {
