@@ -7,11 +7,12 @@ use super::calibrate::Calibration;
 use super::effective::Effective;
 use super::report::LayerReport;
 use super::scales::{self, LayerBits};
+use super::tables::Wish;
 use crate::FIELD_MODULUS;
 use crate::float::{FloatGraph, FloatLayer};
 
 /// Larger shifts would need taller range tables than they are worth.
-const MAX_SHIFT: i16 = 16;
+pub(super) const MAX_SHIFT: i16 = 16;
 /// Most excess bits a graph may state.
 const MAX_EXCESS_BITS: u8 = 30;
 /// Largest value of an image, so that its values are few enough for a range.
@@ -26,7 +27,7 @@ pub(super) struct Fitted {
     reason: String,
 }
 
-/// Quantises layer `index`, on a grid `coarser` bits coarser than it could be. `done` holds the
+/// Quantises layer `index`, giving up what `wish` says. `done` holds the
 /// tensors and layers before it.
 pub(super) fn fit(
     layer: &FloatLayer,
@@ -34,7 +35,7 @@ pub(super) fn fit(
     calibration: &Calibration,
     index: usize,
     width: LayerBits,
-    coarser: u8,
+    wish: Wish,
 ) -> Result<Fitted, QuantError> {
     let effective = Effective::new(layer, &done.tensors, calibration);
     let fail = |reason: &str| QuantError::Layer {
@@ -52,6 +53,7 @@ pub(super) fn fit(
         done,
         effective,
         weight_noise: width.weight_noise,
+        max_shift: wish.max_shift,
     };
     if layer.is_exact {
         return search
@@ -61,11 +63,11 @@ pub(super) fn fit(
     let pre = &calibration.pre_activations[index];
     let reach = search.effective.reach;
     let (mut activation, mut reason) = scales::activation(layer.activation, pre, reach, width);
-    (0..coarser).for_each(|_| coarsen(&mut activation));
+    (0..wish.coarser).for_each(|_| coarsen(&mut activation));
     // A grid too fine for any accumulator scale is made coarser, step by step.
     for more in 0..64 {
         if let Some(mut fitted) = search.finest(activation) {
-            let bits = more + i32::from(coarser);
+            let bits = more + i32::from(wish.coarser);
             if bits > 0 {
                 reason = format!("{reason}; {bits} bits coarser, for the accumulator's bounds");
             }
@@ -104,6 +106,7 @@ struct Search<'a> {
     done: &'a Graph,
     effective: Effective<'a>,
     weight_noise: f64,
+    max_shift: i16,
 }
 
 impl Search<'_> {
@@ -111,7 +114,7 @@ impl Search<'_> {
     fn finest(&self, activation: Activation) -> Option<Fitted> {
         let effective = &self.effective;
         let grid = activation.in_frac_bits;
-        let most = grid.saturating_add(MAX_SHIFT);
+        let most = grid.saturating_add(self.max_shift);
         if let Some(Some(fixed)) = effective.gate {
             let fits =
                 (grid..=most).contains(&fixed) && effective.taps_least.is_none_or(|l| l <= fixed);

@@ -31,6 +31,7 @@ pub use self::calibrate::synthetic_samples;
 use self::calibrate::{Calibration, calibrate};
 use self::fit::Fitted;
 pub use self::report::{InputReport, LayerReport, QuantReport};
+use self::tables::Wish;
 use crate::float::{FloatGraph, FloatLayer, ShapeError};
 use crate::{FIELD_MODULUS, Sample};
 
@@ -152,11 +153,11 @@ pub fn quantise(
     let seen = calibrate(graph, samples)?;
     let equal = equalise::equalise(graph, &seen.layer_maxima(graph.inputs), samples.len());
     let calibration = calibrate(&equal, samples)?;
-    let mut model = build(&equal, &calibration, options, &mut report)?;
+    let mut model = build(&equal, &calibration, options, true, &mut report)?;
     if let Some(target) = options.target_error {
         let first = error_on(graph, &model, samples)?;
         let mut least = first;
-        for bits in options.bits + 1..=16 {
+        for (bits, is_frugal) in candidates(options.bits) {
             if least <= target {
                 break;
             }
@@ -164,12 +165,8 @@ pub fn quantise(
                 bits,
                 ..options.clone()
             };
-            let mut tried = QuantReport {
-                inputs: Vec::new(),
-                layers: Vec::new(),
-                ..report.clone()
-            };
-            let candidate = build(&equal, &calibration, &wider, &mut tried)?;
+            let mut tried = report.without_rows();
+            let candidate = build(&equal, &calibration, &wider, is_frugal, &mut tried)?;
             let error = error_on(graph, &candidate, samples)?;
             if error < least {
                 (model, report, least) = (candidate, tried, error);
@@ -188,6 +185,12 @@ pub fn quantise(
         .validate(FIELD_MODULUS)
         .map_err(|source| unsound(graph, source))?;
     Ok((model, report))
+}
+
+/// What is tried after `bits` bits were too few: without sacrifices for common tables, and wider.
+fn candidates(bits: u32) -> impl Iterator<Item = (u32, bool)> {
+    let wider = (bits + 1..=16).flat_map(|bits| [(bits, true), (bits, false)]);
+    std::iter::once((bits, false)).chain(wider)
 }
 
 /// The largest error of any output over at most a few samples, relative to the output's range there.
@@ -251,10 +254,12 @@ fn check_options(options: &QuantOptions) -> Result<(), QuantError> {
     Ok(())
 }
 
+/// Quantises with given ranges. `is_frugal` lets layers give up some accuracy to share tall tables.
 fn build(
     graph: &FloatGraph,
     calibration: &Calibration,
     options: &QuantOptions,
+    is_frugal: bool,
     report: &mut QuantReport,
 ) -> Result<Model, QuantError> {
     let mut inputs = Vec::with_capacity(graph.inputs);
@@ -275,11 +280,11 @@ fn build(
     let is_output = |layer: &FloatLayer| graph.outputs.iter().any(|o| o.tensor == layer.output);
     let is_free = |layer: &FloatLayer| !layer.is_exact && !is_output(layer);
     let free: Vec<bool> = graph.layers.iter().map(is_free).collect();
-    let none = vec![0; graph.layers.len()];
+    let none = vec![Wish::NONE; graph.layers.len()];
     let (mut done, mut fitted) = fit_all(graph, &inputs, calibration, options, &none)?;
-    let coarser = tables::coarser(&fitted, &elements, &free);
-    if coarser != none {
-        (done, fitted) = fit_all(graph, &inputs, calibration, options, &coarser)?;
+    let wishes = tables::wishes(&fitted, &elements, &free);
+    if is_frugal && wishes != none {
+        (done, fitted) = fit_all(graph, &inputs, calibration, options, &wishes)?;
     }
     tables::share(&mut fitted, &elements);
     for (i, fitted) in fitted.iter().enumerate() {
@@ -298,7 +303,7 @@ fn fit_all(
     inputs: &[Tensor],
     calibration: &Calibration,
     options: &QuantOptions,
-    coarser: &[u8],
+    wishes: &[Wish],
 ) -> Result<(Graph, Vec<Fitted>), QuantError> {
     let id = |i: usize| TensorId(i as u32);
     let mut done = Graph {
@@ -313,7 +318,7 @@ fn fit_all(
         let is_output = graph.outputs.iter().any(|o| o.tensor == layer.output);
         let positions = graph.tensors[layer.output].positions();
         let bits = scales::layer_bits(layer.activation, positions, is_output, options);
-        let fitted = fit::fit(layer, &done, calibration, i, bits, coarser[i])?;
+        let fitted = fit::fit(layer, &done, calibration, i, bits, wishes[i])?;
         let activation = fitted.layer.requant.activation;
         let encoding = Encoding::Uniform {
             frac_bits: activation.out_frac_bits,
