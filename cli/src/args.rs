@@ -426,6 +426,10 @@ Examples:
 pub struct InspectArgs {
     /// An ONNX model, a proving key, a verifying key or a proof
     pub file: PathBuf,
+    /// For an ONNX model or a proving key: prove twice, show the second time and the peak memory beside
+    /// the prediction
+    #[arg(long)]
+    pub measure: bool,
     /// For an ONNX model: how to quantise it
     #[command(flatten)]
     pub options: ModelOptions,

@@ -1,17 +1,23 @@
 //! `provenn inspect`
 
 use std::path::Path;
+use std::time::Instant;
 
 use air::graph::{Encoding, Graph, Tensor};
 use air::layout::Layout;
+use air::statement::Policy;
+use prover::{Prediction, Prover, commit_unit};
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
 use verifier::security::Security;
 use verifier::{Attestation, Prepared, Profile, ProofFile, RekeyProof};
 
-use super::{DEGREE, MAX_FILE, P, budget, privacy, quantise, set_up, setup, verify};
+use super::{
+    DEGREE, MAX_FILE, P, budget, eval_bug, load_prover, peak_rss, privacy, quantise, set_up, setup,
+    verify,
+};
 use crate::args::InspectArgs;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::report::{Report, hex, size};
 use crate::{disclosure, files};
 
@@ -40,6 +46,9 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
             budget(&mut report, key.budget());
             let key = key.verifying_key.prepare().map_err(|e| in_file(e.into()))?;
             prepared(&mut report, &key);
+            if args.measure {
+                measure(&mut report, &load_prover(&args.file, &args.options)?.0)?;
+            }
         }
         Ok((Kind::Proof, profile)) => proof(&mut report, &bytes, profile, &args.file)?,
         Ok((Kind::RekeyProof, profile)) => rekey(&mut report, &bytes, profile, &args.file)?,
@@ -60,6 +69,9 @@ fn onnx(report: &mut Report, args: &InspectArgs) -> Result<(), Failure> {
         privacy(&args.options),
     )?;
     prepared(report, prover.verifying_key());
+    if args.measure {
+        measure(report, &prover)?;
+    }
     Ok(())
 }
 
@@ -72,11 +84,19 @@ fn prepared(report: &mut Report, key: &Prepared<P>) {
     let privacy = disclosure::of_key(key.key.privacy);
     report.item("privacy", &privacy);
     report.json("privacy", privacy);
-    let memory = prover::memory_estimate(&key.layout, &key.profile);
-    report.item("memory", format!("about {} to prove", size(memory)));
-    report.json("memory_estimate_bytes", memory);
+    let prediction = predict(key);
+    report.item(
+        "predicted",
+        format!(
+            "{} and {} to prove, warm",
+            duration(prediction.total.seconds),
+            size(prediction.total.bytes)
+        ),
+    );
+    report.json("predicted_seconds", prediction.total.seconds);
+    report.json("memory_estimate_bytes", prediction.total.bytes);
     layers(report, &key.key.graph, &key.layout);
-    tables(report, &key.layout);
+    tables(report, &key.layout, &prediction);
     security(report, &key.security);
 }
 
@@ -136,12 +156,67 @@ fn extents(tensor: &Tensor) -> String {
     axes.fold(tensor.features.to_string(), |text, n| format!("{text}×{n}"))
 }
 
-fn tables(report: &mut Report, layout: &Layout) {
+fn predict(key: &Prepared<P>) -> Prediction {
+    prover::predict(&key.layout, &key.profile, commit_unit::<P>(&key.profile))
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s => format!("{s:.1} s"),
+    }
+}
+
+/// Proves some input twice and compares with the prediction.
+fn measure(report: &mut Report, prover: &Prover<P>) -> Result<(), Failure> {
+    let key = prover.verifying_key();
+    if prover.budget().is_some() {
+        let why = "--measure would spend proofs of a key with private weights";
+        return Err(Failure::new(Code::Usage, why.to_owned()));
+    }
+    let graph = &key.key.graph;
+    let inputs: Vec<Vec<i32>> = (graph.inputs.iter())
+        .map(|id| &graph.tensors[id.index()])
+        .map(|t| vec![t.range.clamp(0); t.len()])
+        .collect();
+    let evaluation = prover.evaluate(&inputs).map_err(|e| eval_bug(&e))?;
+    let policy = match key.layout.is_hiding() {
+        true => Policy::default(),
+        false => Policy::PUBLIC,
+    };
+    let mut seconds = 0.0;
+    for _ in 0..2 {
+        let start = Instant::now();
+        prover.prove(&evaluation, &policy)?;
+        seconds = start.elapsed().as_secs_f64();
+    }
+    let predicted = predict(key).total;
+    let peak = peak_rss().unwrap_or(0);
+    report.line("");
+    report.item(
+        "measured",
+        format!(
+            "{} ({:.2} of the prediction), peak memory {} ({:.2})",
+            duration(seconds),
+            seconds / predicted.seconds,
+            size(peak),
+            peak as f64 / predicted.bytes as f64
+        ),
+    );
+    report.json("measured_seconds", seconds);
+    report.json("measured_peak_bytes", peak);
+    Ok(())
+}
+
+fn tables(report: &mut Report, layout: &Layout, prediction: &Prediction) {
     let mut rows = Vec::new();
     let mut list: Vec<Value> = Vec::new();
-    for table in &layout.tables {
+    let whole: f64 = prediction.tables.iter().map(|t| t.seconds).sum();
+    for (table, predicted) in layout.tables.iter().zip(&prediction.tables) {
         use air::chips::Air;
         let w = table.widths;
+        let time = predicted.seconds / whole;
+        let memory = predicted.bytes as f64 / prediction.total.bytes as f64;
         let cells = table.committed_cells(DEGREE);
         rows.push(vec![
             table.chip.name().to_owned(),
@@ -153,11 +228,14 @@ fn tables(report: &mut Report, layout: &Layout) {
             format!("{}×{DEGREE}", w.projection),
             format!("{}×{DEGREE}", w.lookup()),
             cells.to_string(),
+            format!("{:.1} %", 100.0 * time),
+            format!("{:.1} %", 100.0 * memory),
         ]);
         list.push(json!({
             "chip": table.chip.name(), "height": table.height(), "rows": table.chip.rows(),
             "fixed": w.fixed, "weight": w.weight, "main": w.main, "projection": w.projection,
             "lookup": w.lookup(), "messages": w.messages, "committed_cells": cells,
+            "time_share": time, "memory_share": memory,
         }));
     }
     report.line("");
@@ -171,6 +249,8 @@ fn tables(report: &mut Report, layout: &Layout) {
         "projection",
         "lookup",
         "cells",
+        "time",
+        "memory",
     ];
     report.table(&header, rows);
     report.item(
