@@ -572,6 +572,17 @@ fn compose_all(expr: &Expr, maps: &[Linear]) -> Option<Vec<crate::float::FloatTe
     if expr.terms.len() > 1 && expr.terms.len() * maps.len() > MAX_TERMS_READ {
         return None;
     }
+    // A mean is worth a tensor: its readers would multiply every position it sums over.
+    let sums = |t: &crate::float::FloatTerm| {
+        t.map
+            .axes
+            .iter()
+            .any(|a| a.expand == 0 && a.to - a.from > 1)
+    };
+    let learns = |m: &Linear| matches!(m.map.kernel, Kernel::Weights);
+    if expr.terms.iter().any(sums) && maps.iter().any(learns) {
+        return None;
+    }
     let mut terms = Vec::new();
     for first in &expr.terms {
         for map in maps {

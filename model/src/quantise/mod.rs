@@ -48,7 +48,7 @@ pub struct QuantOptions {
     /// Bits of inputs with a scale for each feature; `None` for `bits + 2`, at most 16.
     pub tabular_bits: Option<u32>,
     /// Largest error of any output on the calibration data, relative to the output's range: as long as
-    /// it is exceeded, more bits are tried.
+    /// it is exceeded, other widths are tried.
     pub target_error: Option<f64>,
     /// Seed of synthetic calibration data.
     pub seed: u64,
@@ -187,15 +187,21 @@ pub fn quantise(
     Ok((model, report))
 }
 
-/// What is tried after `bits` bits were too few: without sacrifices for common tables, and wider.
+/// What is tried after `bits` bits were too few: without sacrifices for common tables, wider, and at
+/// last narrower, which leaves more bits to the weights of layers with many inputs.
 fn candidates(bits: u32) -> impl Iterator<Item = (u32, bool)> {
-    let wider = (bits + 1..=16).flat_map(|bits| [(bits, true), (bits, false)]);
-    std::iter::once((bits, false)).chain(wider)
+    const FURTHEST: u32 = 3;
+    let wider = (bits + 1..=16).take(FURTHEST as usize);
+    let narrower = (8..bits).rev().take(FURTHEST as usize);
+    let others = wider
+        .chain(narrower)
+        .flat_map(|bits| [(bits, true), (bits, false)]);
+    std::iter::once((bits, false)).chain(others)
 }
 
 /// The largest error of any output over at most a few samples, relative to the output's range there.
 fn error_on(graph: &FloatGraph, model: &Model, samples: &[Sample]) -> Result<f64, QuantError> {
-    const FEW: usize = 16;
+    const FEW: usize = 4;
     let outputs = graph.outputs.len();
     let mut worst = vec![0f64; outputs];
     let mut ends = vec![(f64::INFINITY, f64::NEG_INFINITY); outputs];
