@@ -309,6 +309,11 @@ impl<'a> Lowering<'a> {
         bias: Vec<f64>,
         layout: Layout,
     ) -> Result<Expr, ImportError> {
+        let most = air::graph::map::MAX_TAPS as usize;
+        if maps.iter().any(|m| m.map.taps() > most) {
+            let reason = format!("its kernel has more than {most} elements");
+            return Err(unsupported(node, reason));
+        }
         let mut terms = self.keep_scaler(&mut expr, maps);
         if terms.is_none() {
             terms = compose_dense(&mut expr, maps);
