@@ -4,14 +4,17 @@
 //!
 //! 1. *Encode the inputs.* One power-of-two scale for a tensor whose features are alike; a scale
 //!    and a zero point for each feature where the model begins with a feature scaler.
-//! 2. *Equalise hidden features* that share a scale, where ReLU allows it.
+//! 2. *Equalise hidden features* that share a scale, between learned weights.
 //! 3. *Choose the activation's grid* from the calibrated range, with headroom. ReLU needs no table
 //!    for negative numbers: its domain starts at 0 and saturation does the rest.
-//! 4. *Choose the weight scale*: fine enough that rounding weights disturbs less than rounding
+//! 4. *Choose the accumulator's scale*, which all terms of a layer share: fine enough that rounding weights disturbs less than rounding
 //!    activations, coarse enough for the bounds. With `T` the worst accumulator over **all**
 //!    representable inputs and `V` what the requantisation can represent,
 //!    `max|T| + max|V| < p` and `#V ≤ p` must hold, or an integer would be ambiguous modulo `p`.
-//! 5. *Check* with [`air::graph::Model::validate`], which knows nothing of the steps above.
+//!    Constant factors that are powers of two stay exact, and a gate dictates the scale.
+//! 5. *Saturate* by an excess for each element, or by a table so tall that none is needed, whichever
+//!    costs less over all layers that share the table.
+//! 6. *Check* with [`air::graph::Model::validate`], which knows nothing of the steps above.
 //!
 //! ```text
 //!   x = (q + z)·2^−f   ──▶   acc = Σ w·q + b   at 2^−a   ──shift s = a − i──▶   clamp, table at 2^−i
