@@ -243,6 +243,60 @@ fn truncated_files_are_errors() {
     }
 }
 
+/// A small network with an operator of every kind.
+fn convolutional() -> ModelProto {
+    let nodes = vec![
+        with_ints(
+            with_ints(node("Conv", &["x", "w"], "a"), "pads", &[1, 1, 1, 1]),
+            "strides",
+            &[1, 1],
+        ),
+        node("Relu", &["a"], "b"),
+        with_ints(
+            with_ints(node("MaxPool", &["b"], "c"), "kernel_shape", &[2, 2]),
+            "strides",
+            &[2, 2],
+        ),
+        node("Resize", &["c", "", "s"], "d"),
+        with_text(node("Pad", &["d", "p"], "e"), "mode", "edge"),
+        node("Slice", &["e", "starts", "ends", "axes"], "f"),
+        with_int(node("Concat", &["a", "f"], "g"), "axis", 1),
+        with_ints(node("AveragePool", &["g"], "h"), "kernel_shape", &[3, 3]),
+        node("GlobalAveragePool", &["h"], "i"),
+        node("Sigmoid", &["i"], "j"),
+        node("Mul", &["h", "j"], "k"),
+        with_int(node("Flatten", &["k"], "l"), "axis", 1),
+        node("MatMul", &["l", "m"], "y"),
+    ];
+    let constants = vec![
+        floats("w", &[2, 1, 3, 3], &[0.25; 18]),
+        floats("s", &[4], &[1.0, 1.0, 2.0, 2.0]),
+        ints("p", &[0, 0, 1, 0, 0, 0, 0, 1]),
+        ints("starts", &[1, 0]),
+        ints("ends", &[5, 4]),
+        ints("axes", &[2, 3]),
+        floats("m", &[16, 2], &[0.5; 32]),
+    ];
+    model(&[1, 1, 4, 4], nodes, constants)
+}
+
+#[test]
+fn flipped_bits_of_convolutions_never_panic() {
+    let original = bytes(&convolutional());
+    import_bytes(&original, &ImportOptions::default()).expect("imports");
+    for at in 0..original.len() * 8 {
+        let mut bytes = original.clone();
+        bytes[at / 8] ^= 1 << (at % 8);
+        if let Ok(graph) = import_bytes(&bytes, &ImportOptions::default()) {
+            let options = model::QuantOptions {
+                synthetic_samples: 1,
+                ..model::QuantOptions::default()
+            };
+            let _ = model::quantise(&graph, None, &options);
+        }
+    }
+}
+
 /// A flipped bit may leave a model that means something; it may not make the importer panic.
 #[test]
 fn flipped_bits_never_panic() {

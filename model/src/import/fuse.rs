@@ -115,13 +115,13 @@ impl Index {
         for (x, gate) in [(a, b), (b, a)] {
             if let Some((k, _)) = self
                 .inner(nodes, gate, "Sigmoid")
-                .filter(|(_, g)| g.input[0] == *x)
+                .filter(|(_, g)| g.input.first() == Some(x))
             {
                 return Some((unary(node, "Swish", x), vec![k]));
             }
             if let Some((k, g)) = self
                 .inner(nodes, gate, "HardSigmoid")
-                .filter(|(_, g)| g.input[0] == *x)
+                .filter(|(_, g)| g.input.first() == Some(x))
             {
                 let alpha = float(g, "alpha", 0.2).ok()?;
                 let beta = float(g, "beta", 0.5).ok()?;
@@ -148,7 +148,7 @@ impl Index {
             let Some((k, clip)) = self.inner(nodes, gate, "Clip") else {
                 continue;
             };
-            let (s, add) = self.inner(nodes, &clip.input[0], "Add")?;
+            let (s, add) = self.inner(nodes, clip.input.first()?, "Add")?;
             let (inner, three) = self.with_scalar(add)?;
             let bound = |at: usize, name: &str| match clip.input.get(at) {
                 Some(c) => self.scalars.get(c).copied(),

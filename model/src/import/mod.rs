@@ -8,11 +8,15 @@
 //!
 //! - `proto` checks the file as a file: sizes, names, order, shapes;
 //! - [`operators`] lists what a node may be, and which attributes it may carry;
-//! - `lower` walks the nodes in order and folds them: an affine map into the linear map beside it,
-//!   a constant subgraph into a constant;
+//! - `fuse` finds functions that exporters take apart, such as hard-swish;
+//! - `lower` walks the nodes in order. A value is an *expression*: a sum of linear maps of tensors, and
+//!   a constant for each channel. Linear operators compose expressions (`compose`, `term`), moving
+//!   dimensions is bookkeeping (`layout`), and a layer comes to be only where something else is asked for;
+//! - `finish` drops what nobody reads;
 //! - at last the result is compared with an independent run of the file on synthetic data, so that
 //!   an importer's mistake is an error and never a proof of something else.
 
+mod compose;
 mod constant;
 mod error;
 mod expr;

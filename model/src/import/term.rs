@@ -310,7 +310,7 @@ pub(super) fn restrict(
     };
     let mut met = (map.from..map.to).filter(inside);
     let first = met.next()?;
-    let last = met.last().unwrap_or(first);
+    let last = met.next_back().unwrap_or(first);
     (map.from, map.to) = (first, last + 1);
     Some(term)
 }
@@ -392,12 +392,24 @@ pub(super) fn single(j: u32, q: u32) -> AxisMap {
     }
 }
 
-/// All combinations of maps of the three axes, as per-channel linear maps.
-pub(super) fn combine(channels: usize, axes: [&[(AxisMap, Vec<f32>)]; AXES]) -> Vec<Linear> {
-    let mut out = Vec::new();
-    for (z, wz) in axes[0] {
-        for (y, wy) in axes[1] {
-            for (x, wx) in axes[2] {
+/// Most combinations of maps of the three axes.
+const MAX_COMBINATIONS: usize = 2048;
+
+/// All combinations of maps of the three axes, as per-channel linear maps. `None` if those are too many.
+pub(super) fn combine(
+    channels: usize,
+    axes: &[Vec<(AxisMap, Vec<f32>)>; AXES],
+) -> Option<Vec<Linear>> {
+    let combinations = axes
+        .iter()
+        .try_fold(1usize, |n, a| n.checked_mul(a.len()))?;
+    if combinations > MAX_COMBINATIONS {
+        return None;
+    }
+    let mut out = Vec::with_capacity(combinations);
+    for (z, wz) in &axes[0] {
+        for (y, wy) in &axes[1] {
+            for (x, wx) in &axes[2] {
                 let mut taps = Vec::with_capacity(wz.len() * wy.len() * wx.len());
                 for a in wz {
                     for b in wy {
@@ -408,5 +420,5 @@ pub(super) fn combine(channels: usize, axes: [&[(AxisMap, Vec<f32>)]; AXES]) -> 
             }
         }
     }
-    out
+    Some(out)
 }

@@ -4,14 +4,17 @@
 //!
 //! 1. *Encode the inputs.* One power-of-two scale for a tensor whose features are alike; a scale
 //!    and a zero point for each feature where the model begins with a feature scaler.
-//! 2. *Equalise hidden features* that share a scale, where ReLU allows it.
+//! 2. *Equalise hidden features* that share a scale, between learned weights.
 //! 3. *Choose the activation's grid* from the calibrated range, with headroom. ReLU needs no table
 //!    for negative numbers: its domain starts at 0 and saturation does the rest.
-//! 4. *Choose the weight scale*: fine enough that rounding weights disturbs less than rounding
+//! 4. *Choose the accumulator's scale*, which all terms of a layer share: fine enough that rounding weights disturbs less than rounding
 //!    activations, coarse enough for the bounds. With `T` the worst accumulator over **all**
 //!    representable inputs and `V` what the requantisation can represent,
 //!    `max|T| + max|V| < p` and `#V ≤ p` must hold, or an integer would be ambiguous modulo `p`.
-//! 5. *Check* with [`air::graph::Model::validate`], which knows nothing of the steps above.
+//!    Constant factors that are powers of two stay exact, and a gate dictates the scale.
+//! 5. *Saturate* by an excess for each element, or by a table so tall that none is needed, whichever
+//!    costs less over all layers that share the table.
+//! 6. *Check* with [`air::graph::Model::validate`], which knows nothing of the steps above.
 //!
 //! ```text
 //!   x = (q + z)·2^−f   ──▶   acc = Σ w·q + b   at 2^−a   ──shift s = a − i──▶   clamp, table at 2^−i
@@ -48,7 +51,7 @@ pub struct QuantOptions {
     /// Bits of inputs with a scale for each feature; `None` for `bits + 2`, at most 16.
     pub tabular_bits: Option<u32>,
     /// Largest error of any output on the calibration data, relative to the output's range: as long as
-    /// it is exceeded, more bits are tried.
+    /// it is exceeded, other widths are tried.
     pub target_error: Option<f64>,
     /// Seed of synthetic calibration data.
     pub seed: u64,
@@ -187,15 +190,21 @@ pub fn quantise(
     Ok((model, report))
 }
 
-/// What is tried after `bits` bits were too few: without sacrifices for common tables, and wider.
+/// What is tried after `bits` bits were too few: without sacrifices for common tables, wider, and at
+/// last narrower, which leaves more bits to the weights of layers with many inputs.
 fn candidates(bits: u32) -> impl Iterator<Item = (u32, bool)> {
-    let wider = (bits + 1..=16).flat_map(|bits| [(bits, true), (bits, false)]);
-    std::iter::once((bits, false)).chain(wider)
+    const FURTHEST: u32 = 3;
+    let wider = (bits + 1..=16).take(FURTHEST as usize);
+    let narrower = (8..bits).rev().take(FURTHEST as usize);
+    let others = wider
+        .chain(narrower)
+        .flat_map(|bits| [(bits, true), (bits, false)]);
+    std::iter::once((bits, false)).chain(others)
 }
 
 /// The largest error of any output over at most a few samples, relative to the output's range there.
 fn error_on(graph: &FloatGraph, model: &Model, samples: &[Sample]) -> Result<f64, QuantError> {
-    const FEW: usize = 16;
+    const FEW: usize = 4;
     let outputs = graph.outputs.len();
     let mut worst = vec![0f64; outputs];
     let mut ends = vec![(f64::INFINITY, f64::NEG_INFINITY); outputs];

@@ -30,6 +30,8 @@ pub(super) struct LayerBits {
     pub headroom: f64,
     /// What rounded weights may do to a result, in its units.
     pub weight_noise: f64,
+    /// Whether the result is no output of the model.
+    pub is_hidden: bool,
 }
 
 /// The widths of a layer. Linear outputs get one bit more: nothing downstream averages their
@@ -58,6 +60,7 @@ pub(super) fn layer_bits(
         } else {
             WEIGHT_NOISE
         },
+        is_hidden: !is_output,
     }
 }
 
@@ -153,6 +156,10 @@ pub(super) fn activation(
             rectified(pre.max.min(hi.value()), reach, hi.value(), width)
         }
         Function::Clip { lo, hi } => clipped(pre, reach, (lo.value(), hi.value()), width),
+        // Averages and maxima of what is never negative need no sign, and share the table of ReLU.
+        Function::Identity if width.is_hidden && pre.min >= 0.0 && pre.max > 0.0 => {
+            rectified(pre.max, reach, f64::INFINITY, width)
+        }
         Function::Identity => {
             let signed = Range::signed(width.bits);
             let top = (pre.max_abs() * width.headroom).min(reach);

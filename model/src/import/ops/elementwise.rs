@@ -9,7 +9,7 @@ use super::super::expr::Expr;
 use super::super::layout::Layout;
 use super::super::lower::{Lowering, note, unsupported};
 use super::super::term;
-use super::{float, input, int};
+use super::{combined, float, input, int};
 
 /// `Add`, `Sub`, `Mul`, `Div`, `Sum`.
 pub(super) fn arithmetic(
@@ -154,7 +154,7 @@ fn spread(
             .collect();
         term::axis_terms(&rows, from[a], 1, 1)
     });
-    let maps = term::combine(x.features(), [&axes[0], &axes[1], &axes[2]]);
+    let maps = combined(node, &x, &axes)?;
     let bias = vec![0.0; x.features()];
     // A constant spreads like everything else.
     let mut x = x;

@@ -9,12 +9,14 @@ mod resize;
 mod shape;
 mod unary;
 
+use air::graph::{AXES, AxisMap};
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 use super::constant;
 use super::error::ImportError;
 use super::expr::Expr;
 use super::lower::{Lowering, unsupported};
+use super::term::{self, Linear};
 
 /// Whether an operator tells spatial dimensions from channels.
 pub(super) fn is_spatial(op: &str) -> bool {
@@ -154,6 +156,16 @@ pub(super) fn integers(
         Some(input) => constant_integers(lowering, node, input).map(Some),
         None => Ok(attribute(node, name).map(|a| a.ints.clone())),
     }
+}
+
+/// Per-channel maps along the three axes, all together.
+fn combined(
+    node: &NodeProto,
+    x: &Expr,
+    axes: &[Vec<(AxisMap, Vec<f32>)>; AXES],
+) -> Result<Vec<Linear>, ImportError> {
+    term::combine(x.features(), axes)
+        .ok_or_else(|| unsupported(node, "its borders are too many terms"))
 }
 
 /// The constant value of a `Shape` node. It looks at a variable without reading it.

@@ -7,8 +7,8 @@ use super::super::constant;
 use super::super::error::ImportError;
 use super::super::expr::Expr;
 use super::super::lower::{Lowering, unsupported};
-use super::super::term::{self, Linear};
-use super::{axis, constant_integers, float, input, integers, optional_input, text};
+use super::super::term;
+use super::{axis, combined, constant_integers, float, input, integers, optional_input, text};
 
 /// `Pad`.
 pub(super) fn pad(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Expr, ImportError> {
@@ -121,7 +121,7 @@ fn pad_dimension(
     }
     let mut axes: [Vec<_>; AXES] = x.extent().map(|n| vec![(AxisMap::identity(n), vec![1.0])]);
     axes[a] = lines;
-    let maps: Vec<Linear> = term::combine(x.features(), [&axes[0], &axes[1], &axes[2]]);
+    let maps = combined(node, &x, &axes)?;
     let bias = vec![if is_constant { value } else { 0.0 }; x.features()];
     lowering.apply(node, x, &maps, bias, layout)
 }

@@ -8,6 +8,7 @@ use super::super::error::ImportError;
 use super::super::expr::Expr;
 use super::super::lower::{Lowering, note, unsupported};
 use super::super::term::{self, Linear};
+use super::combined;
 use super::conv::{Window, image, list, resized, sizes_after, spatial_axes, windows};
 use super::{axis, input, int, integers};
 
@@ -52,7 +53,7 @@ pub(super) fn average_pool(
             .collect();
         axes[a] = term::axis_terms(&rows, extent[a], w.stride as u32, 1);
     }
-    let maps = term::combine(x.features(), [&axes[0], &axes[1], &axes[2]]);
+    let maps = combined(node, &x, &axes)?;
     let (layout, bias) = (
         resized(&x.layout, x.features(), &after),
         vec![0.0; x.features()],
@@ -189,7 +190,7 @@ fn max_along(
             |q: &usize| (w.before..w.before + n).contains(&(q * w.stride + w.dilation * t));
         let mut at = (0..outputs).filter(inside);
         let first = at.next().unwrap_or(outputs);
-        first as u32..at.last().map_or(first + 1, |q| q + 1).min(outputs) as u32
+        first as u32..at.next_back().map_or(first + 1, |q| q + 1).min(outputs) as u32
     };
     let mut taps: Vec<usize> = (0..w.kernel).filter(|&t| !present(t).is_empty()).collect();
     taps.sort_by_key(|&t| std::cmp::Reverse(present(t).len()));

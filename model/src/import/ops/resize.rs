@@ -9,7 +9,7 @@ use super::super::expr::Expr;
 use super::super::lower::{Lowering, unsupported};
 use super::super::term;
 use super::conv::{image, spatial_axes};
-use super::{attribute, constant_integers, input, int, optional_input, text};
+use super::{attribute, combined, constant_integers, input, int, optional_input, text};
 
 /// `Resize`, and `Upsample` of older operator sets.
 pub(super) fn resize(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Expr, ImportError> {
@@ -40,7 +40,7 @@ pub(super) fn resize(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Ex
         axes[a] = term::axis_terms(&rows, from as u32, stride, expand);
         layout = layout.with(2 + i, Axis::POSITION[a], to);
     }
-    let maps = term::combine(x.features(), [&axes[0], &axes[1], &axes[2]]);
+    let maps = combined(node, &x, &axes)?;
     // Every row of a resizing adds up to 1: a constant stays what it is.
     let bias = core::mem::replace(&mut x.bias, vec![0.0; 0]);
     x.bias = vec![0.0; bias.len()];
