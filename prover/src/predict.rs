@@ -50,7 +50,10 @@ pub struct Prediction {
 /// An estimate of the peak memory of setting up and proving, in bytes: all traces, their low-degree
 /// extensions and the Merkle trees over them.
 pub fn memory_estimate(layout: &Layout, profile: &Profile) -> u64 {
-    let tables = layout.tables.iter().map(|table| table_bytes(table, profile));
+    let tables = layout
+        .tables
+        .iter()
+        .map(|table| table_bytes(table, profile));
     BASE_BYTES + tables.sum::<u64>()
 }
 
@@ -83,7 +86,10 @@ pub fn predict(layout: &Layout, profile: &Profile, unit: f64) -> Prediction {
         profile.lookup_pow_bits,
         profile.ood_pow_bits,
     ];
-    let hashes: f64 = grinding.iter().map(|&bits| (bits as f64).exp2() - 1.0).sum();
+    let hashes: f64 = grinding
+        .iter()
+        .map(|&bits| (bits as f64).exp2() - 1.0)
+        .sum();
     let seconds: f64 = tables.iter().map(|t| t.seconds).sum();
     Prediction {
         total: TablePrediction {
@@ -106,8 +112,8 @@ fn table_seconds(table: &Table, profile: &Profile, unit: f64) -> f64 {
     let committed = c.main + degree * (c.projection + c.lookup + c.quotient);
     let opened = w.fixed + w.weight + committed;
     let messages = MESSAGE * w.messages as f64 + FILL * c.main as f64;
-    let per_row = (committed as f64 + OPEN * opened as f64) * unit
-        + messages * arithmetic(profile, unit);
+    let per_row =
+        (committed as f64 + OPEN * opened as f64) * unit + messages * arithmetic(profile, unit);
     rows * per_row
 }
 

@@ -40,7 +40,12 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
         Ok((Kind::ProvingKey, _)) => {
             report.json("kind", "proving key");
             let key = prover::key::read_key::<P>(&bytes).map_err(|e| in_file(e.into()))?;
-            let weights: usize = key.model.weights.iter().map(|w| w.terms.iter().map(Vec::len).sum::<usize>()).sum();
+            let weights: usize = key
+                .model
+                .weights
+                .iter()
+                .map(|w| w.terms.iter().map(Vec::len).sum::<usize>())
+                .sum();
             report.item("weights", weights.to_string());
             report.json("weights", weights);
             budget(&mut report, key.budget());
@@ -131,7 +136,8 @@ fn layers(report: &mut Report, graph: &Graph, layout: &Layout) {
         list.push(json!({
             "tensor": tensor.name, "function": function, "features": tensor.features,
             "extent": tensor.extent, "range": [tensor.range.lo, tensor.range.hi],
-            "shift": layer.map(|l| l.requant.shift), "committed_cells": cells[i],
+            "shift": layer.map(|l| l.requant.shift),
+            "excess_bits": layer.map(|l| l.requant.excess_bits), "committed_cells": cells[i],
         }));
     }
     report.line("");

@@ -7,15 +7,30 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The models that ship with the project.
-pub const BUNDLED: [&str; 3] = ["logreg_cancer", "adult-income-mlp", "mlp2_mnist"];
-/// Further dense models, tested where `PROVENN_MODELS` names their folder.
-pub const ZOO: [&str; 3] = ["acasxu-5_9", "mnist-fc-256x4", "dense4m_mnist"];
+pub const BUNDLED: [&str; 6] = [
+    "logreg_cancer",
+    "adult-income-mlp",
+    "mlp2_mnist",
+    "lenet5_mnist",
+    "cnn264k_mnist32",
+    "mnist-zoo-cntk",
+];
+/// Further models, tested where `PROVENN_MODELS` names their folder.
+pub const ZOO: [&str; 7] = [
+    "acasxu-5_9",
+    "mnist-fc-256x4",
+    "dense4m_mnist",
+    "mnist-verivital-avgpool",
+    "cifar-oval21-base",
+    "cifar-resnet-2b",
+    "cifar-resnet-4b",
+];
 
 pub fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata")
 }
 
-/// Folders of all dense models there are.
+/// Folders of all small models there are.
 pub fn models() -> Vec<PathBuf> {
     let bundled = BUNDLED.iter().map(|m| testdata().join("models").join(m));
     let zoo = std::env::var_os("PROVENN_MODELS").map(PathBuf::from);

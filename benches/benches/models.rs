@@ -1,20 +1,30 @@
-//! Proving and verifying dense models, warm. `cargo bench -p provenn-benches`.
+//! Proving and verifying real models, warm. `cargo bench -p provenn-benches --bench models`.
 //!
-//! The 4 M-parameter model is too large to ship: set `PROVENN_MODELS` to a folder that holds
-//! `dense4m_mnist/{model.onnx,refs.npz}` to measure it as well.
+//! Large models do not ship: set `PROVENN_MODELS` to a folder that holds `NAME/{model.onnx,refs.npz}` to
+//! measure them as well. `resnet18` is written by `testdata/resnet18.py`; its weights are random.
+
+use std::time::Instant;
 
 use air::statement::{Hash, Policy, Visibility};
 use criterion::{Criterion, criterion_group, criterion_main};
 use provenn_benches::{Case, P, case};
 use verifier::{Privacy, Profile, ProofFile, verify};
 
-fn dense(criterion: &mut Criterion) {
+fn models(criterion: &mut Criterion) {
     let cases = [
         ("logreg_cancer", Profile::LATENCY),
         ("adult-income-mlp", Profile::LATENCY),
         ("mlp2_mnist", Profile::LATENCY),
         ("dense4m_mnist", Profile::LATENCY),
         ("dense4m_mnist", Profile::THROUGHPUT),
+        ("lenet5_mnist", Profile::LATENCY),
+        ("mnist-zoo-cntk", Profile::LATENCY),
+        ("cnn264k_mnist32", Profile::LATENCY),
+        ("cifar-resnet-4b", Profile::LATENCY),
+        ("face_detection_short_range", Profile::THROUGHPUT),
+        ("minifasnet-live-spoof", Profile::THROUGHPUT),
+        ("resnet18", Profile::THROUGHPUT),
+        ("mobilenetv2-nsfwjs", Profile::THROUGHPUT),
     ];
     for (name, profile) in cases {
         for privacy in [Privacy::None, Privacy::Data] {
@@ -77,6 +87,17 @@ fn prove_and_verify(
         layout.committed_cells(5),
         bytes.len()
     );
+    let seconds = median_of_three(|| {
+        prover
+            .prove(&evaluation, policy)
+            .expect("the prover finishes");
+    });
+    let unit = prover::commit_unit::<P>(&key.profile);
+    let predicted = prover::predict(&layout, &key.profile, unit).total.seconds;
+    eprintln!(
+        "{name} ({profile}, {label}): {seconds:.3} s, {:.2} of the prediction",
+        seconds / predicted
+    );
     let mut group = criterion.benchmark_group(format!("{name}/{profile}/{label}"));
     group.sample_size(10);
     group.bench_function("prove", |b| {
@@ -96,5 +117,16 @@ fn prove_and_verify(
     group.finish();
 }
 
-criterion_group!(benches, dense, hashed);
+/// Seconds that `run` takes.
+fn median_of_three(mut run: impl FnMut()) -> f64 {
+    let mut seconds = [0.0; 3].map(|_: f64| {
+        let start = Instant::now();
+        run();
+        start.elapsed().as_secs_f64()
+    });
+    seconds.sort_by(f64::total_cmp);
+    seconds[1]
+}
+
+criterion_group!(benches, models, hashed);
 criterion_main!(benches);
