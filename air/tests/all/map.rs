@@ -4,7 +4,7 @@
 //! dilation·δ + pad` on every axis. Here every triple is tried, with no thought of speed. If this failed,
 //! convolutions and all else that is lowered to maps would mean something else than documented.
 
-use crate::common::{MODULUS, Witness, identity, tensor};
+use crate::common::{MODULUS, Witness, identity, layout_with_lanes, tensor};
 use air::graph::{
     AXES, Axis, AxisMap, Dim, Graph, Kernel, Layer, LayerWeights, Map, Model, Range, Tensor,
     TensorId, Term, evaluate,
@@ -200,7 +200,7 @@ fn build(
     x = volume(features[0], extent, x.range);
     let gate = volume(features[1], [1; AXES], range);
     let out = core::array::from_fn(|a| axes[a].2);
-    let requant = identity(1, 12, Range::signed(8));
+    let requant = identity(1, 18, Range::signed(8));
     let y = volume(features[2], out, requant.activation.image);
     // A reader for the gate whatever the terms are.
     let mut also = Map::scale(&gate, 1);
@@ -254,7 +254,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn matches_the_relation_tried_on_every_triple(model in models(), seed in any::<u32>()) {
+    fn matches_the_relation_tried_on_every_triple(
+        model in models(),
+        seed in any::<u32>(),
+        lanes in (1usize..30, 1usize..6, 1usize..9),
+    ) {
         prop_assert_eq!(model.validate(MODULUS), Ok(()));
         let graph = &model.graph;
         let inputs: Vec<Vec<i32>> = (0..2)
@@ -277,7 +281,8 @@ proptest! {
                 prop_assert_eq!(Some(found), layer.requant.apply(acc), "[{}]{:?}", feature, q);
             }
         }
-        // And what the tables prove of it is the same.
-        prop_assert_eq!(Witness::new(&model, &evaluation).check(), []);
+        // And what the tables prove of it is the same, however wide they are.
+        let layout = layout_with_lanes(graph, lanes.into());
+        prop_assert_eq!(Witness::laid_out(layout, &model, &evaluation).check(), []);
     }
 }

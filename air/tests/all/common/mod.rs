@@ -4,12 +4,16 @@
 pub mod checker;
 
 use air::builder::{Challenges, Drawn};
+use air::chips::Chip;
+use air::chips::activation::ActivationAir;
+use air::chips::overhang::OverhangAir;
+use air::chips::weights::WeightsAir;
 use air::debug::{self, Failure, TableTraces};
 use air::graph::{
     Activation, Axis, Dim, Encoding, Evaluation, Graph, Kernel, Layer, LayerWeights, Map, Model,
     Range, Requant, Tensor, TensorId, Term,
 };
-use air::layout::Layout;
+use air::layout::{Layout, Table, TermIds, function_of};
 use air::statement::{Disclosed, Policy, Statement};
 use air::witness::{SetupTraces, generate_main, generate_projection};
 use p3_baby_bear::BabyBear;
@@ -129,6 +133,11 @@ impl Witness {
     /// The witness of an evaluation, true or not. The graph is not validated.
     pub fn new(model: &Model, evaluation: &Evaluation) -> Self {
         let layout = Layout::new(&model.graph, None, MODULUS).expect("a layout");
+        Self::laid_out(layout, model, evaluation)
+    }
+
+    /// The same in a layout that the cost model need not have chosen.
+    pub fn laid_out(layout: Layout, model: &Model, evaluation: &Evaluation) -> Self {
         let setup = SetupTraces::generate(&layout, model);
         let alpha = rho() * rho() + EF::TWO;
         let statement =
@@ -176,6 +185,36 @@ impl Witness {
             .collect();
         debug::check(&self.layout, &traces, &self.challenges, &self.claims(), 8)
     }
+}
+
+/// A model's tables with other numbers of lanes for tensors, weights and overhangs.
+pub fn layout_with_lanes(graph: &Graph, lanes: [usize; 3]) -> Layout {
+    let mut layout = Layout::new(graph, None, MODULUS).expect("a layout");
+    let ids = TermIds::new(graph);
+    let functions = layout.functions().to_vec();
+    let function_of = |tensor: usize| {
+        let wanted = function_of(graph, tensor);
+        let position = |wanted| functions.iter().position(|f| *f == wanted);
+        wanted.map_or(0, |wanted| 1 + position(wanted).expect("it is in use"))
+    };
+    for table in &mut layout.tables {
+        let chip = match &table.chip {
+            Chip::Activation(air) => {
+                let tensors: Vec<usize> = air.blocks.iter().map(|b| b.tensor).collect();
+                let [lanes, ..] = lanes;
+                let air = ActivationAir::new(graph, &ids, &tensors, lanes, air.limbs, function_of);
+                Chip::Activation(air)
+            }
+            Chip::Weights(_) => Chip::Weights(WeightsAir::new(graph, &ids, lanes[1])),
+            Chip::Overhang(_) => {
+                let air = OverhangAir::new(graph, &ids, lanes[2]);
+                Chip::Overhang(air.expect("there is one with other lanes"))
+            }
+            other => other.clone(),
+        };
+        *table = Table::new(chip, None);
+    }
+    layout
 }
 
 /// The values of a tensor that is shown.
