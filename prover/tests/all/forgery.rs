@@ -383,7 +383,7 @@ fn rejects_lanes_swapped_in_the_trace() {
     let lab = lab();
     let (table, air) = lab.activation();
     for block in &air.blocks {
-        let row = block.first_feature();
+        let row = block.start;
         let error = lab.refusal(Attack::on_main(|main, _| {
             for c in 0..air.lane_width() {
                 let (a, b) = (c, c + air.lane_width());
@@ -403,7 +403,7 @@ fn rejects_rows_swapped_in_the_trace() {
     // Two hidden units change places: every local constraint still holds.
     let lab = lab();
     let (table, air) = lab.activation();
-    let first = air.blocks[1].first_feature();
+    let first = air.blocks[1].start;
     let error = lab.refusal(Attack::on_main(|main, _| {
         for c in 0..air.lanes * air.lane_width() {
             let (x, y) = (

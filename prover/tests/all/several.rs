@@ -27,7 +27,7 @@ fn beside(a: &Model, b: &Model) -> Model {
     for i in 0..a.weights.len() {
         for (part, source) in [a, b].into_iter().enumerate() {
             let mut layer = source.graph.layers[i].clone();
-            layer.input = TensorId((2 * i + part) as u32);
+            layer.terms[0].input = TensorId((2 * i + part) as u32);
             layer.output = TensorId((2 * i + 2 + part) as u32);
             graph.layers.push(layer);
             model.weights.push(source.weights[i].clone());
@@ -96,15 +96,17 @@ fn rejects_tensors_that_change_places_in_the_trace() {
     let lab = lab([2, 2], [SMALL, SMALL]);
     let (table, air) = lab.activation();
     for pair in air.blocks.chunks_exact(2) {
-        let (a, b) = (pair[0], pair[1]);
+        let [a, b] = pair else {
+            unreachable!("tensors come in pairs");
+        };
         let error = lab.refusal(Attack::on_main(|main, _| {
             let width = main[table].as_ref().map_or(0, Matrix::width);
-            for offset in 0..a.features {
+            for offset in 0..a.grid.height() {
                 for column in 0..width {
-                    let x = *cell(main, table, a.first_feature() + offset, column);
-                    let y = *cell(main, table, b.first_feature() + offset, column);
-                    *cell(main, table, a.first_feature() + offset, column) = y;
-                    *cell(main, table, b.first_feature() + offset, column) = x;
+                    let x = *cell(main, table, a.start + offset, column);
+                    let y = *cell(main, table, b.start + offset, column);
+                    *cell(main, table, a.start + offset, column) = y;
+                    *cell(main, table, b.start + offset, column) = x;
                 }
             }
             recount(lab.layout(), main);
@@ -123,7 +125,7 @@ fn rejects_totals_that_change_places() {
     let below = |i: usize| air.blocks[i].end();
     for column in [0, 2] {
         for i in (0..air.blocks.len()).step_by(2) {
-            let error = lab.refusal(Attack::on_projection(|columns, _, _| {
+            let error = lab.refusal(Attack::on_projection(|columns, _| {
                 let cells = columns[table].as_mut().expect("it has projections");
                 cells.swap(below(i) * WIDTH + column, below(i + 1) * WIDTH + column);
             }));

@@ -355,8 +355,8 @@ fn rejects_graphs_that_are_not_chains() {
         refused(&|g| g.outputs[0].0 = u32::MAX),
         wiring(u32::MAX as usize)
     );
-    assert_eq!(refused(&|g| g.layers[1].input.0 = 0), wiring(0));
-    assert_eq!(refused(&|g| g.layers[1].input.0 = 2), wiring(2));
+    assert_eq!(refused(&|g| g.layers[1].terms[0].input.0 = 0), wiring(0));
+    assert_eq!(refused(&|g| g.layers[1].terms[0].input.0 = 2), wiring(2));
     assert_eq!(refused(&|g| g.layers[1].output.0 = 1), wiring(1));
     assert_eq!(
         refused(&|g| {
@@ -440,7 +440,7 @@ fn rejects_graphs_that_are_small_to_write_and_large_to_use() {
     graph.layers.clear();
     for i in 0..count {
         let mut layer = layer.clone();
-        layer.input = TensorId(i);
+        layer.terms[0].input = TensorId(i);
         layer.output = TensorId(i + 1);
         layer.requant.shift = 1;
         layer.requant.excess_bits = 1;

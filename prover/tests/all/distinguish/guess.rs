@@ -51,7 +51,12 @@ impl Guess {
         Self {
             setup: SetupTraces::generate(&layout, model),
             receivers: statement.receivers(&model.graph),
-            main: generate_main(&layout, &bench.evaluation, &policy.salts(&model.graph)),
+            main: generate_main(
+                &layout,
+                model,
+                &bench.evaluation,
+                &policy.salts(&model.graph),
+            ),
             layout,
         }
     }
@@ -59,7 +64,7 @@ impl Guess {
     /// The challenges of a proof.
     fn challenges(&self, seen: &Seen) -> Challenges<EF> {
         let (powers, receivers) = (self.layout.power_counts(), self.receivers.clone());
-        Challenges::projection(seen.sigma, seen.rho, powers, receivers)
+        Challenges::projection(seen.projection, powers, receivers)
             .with_lookup(seen.alpha, seen.beta)
     }
 
