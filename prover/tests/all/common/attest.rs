@@ -188,7 +188,7 @@ pub fn recount(layout: &Layout, main: &mut Main) {
         for r in 0..chip.rows() {
             let fixed = &fixed.values[r * fixed.width..(r + 1) * fixed.width];
             // No bytes on the rows of biases.
-            if table == WEIGHTS && fixed[4] + fixed[5] == F::ZERO {
+            if table == WEIGHTS && fixed[4] == F::ZERO {
                 continue;
             }
             for c in 0..chip.widths().main {

@@ -96,6 +96,7 @@ impl Guess {
     /// The messages of a table's live rows.
     fn messages(&self, t: usize, projection: &[EF], challenges: &Challenges<EF>) -> Vec<(EF, F)> {
         let table = &self.layout.tables[t];
+        let challenges = &challenges.for_chip(&table.chip);
         let form = table.chip.weight_form::<EF>(challenges);
         let form = form
             .zip(self.setup.weight[t].as_ref())
