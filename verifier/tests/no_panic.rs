@@ -4,7 +4,8 @@
 //! must answer with an error. If this failed, a file could stop a verifier.
 
 use air::graph::{
-    Activation, Encoding, Function, Graph, Layer, PostOp, Range, Requant, Tensor, TensorId,
+    Activation, Axis, Dim, Encoding, Function, Graph, Layer, Map, PostOp, Range, Requant, Tensor,
+    TensorId, Term,
 };
 use proptest::prelude::*;
 use verifier::Privacy;
@@ -24,25 +25,39 @@ fn commitment(word: u64) -> verifier::config::Commitment<P> {
     found.map(|(value, _)| value).expect("a commitment")
 }
 
+/// A batch of vectors.
+fn tensor(features: u32, positions: u32, range: Range) -> Tensor {
+    let dim = |axis, size| Dim { axis, size };
+    Tensor {
+        name: "t".into(),
+        shape: vec![positions, features],
+        dims: vec![dim(Axis::Width, positions), dim(Axis::Feature, features)],
+        features,
+        extent: [1, 1, positions],
+        range,
+        encoding: Encoding::Uniform { frac_bits: 0 },
+    }
+}
+
+/// A dense layer's term.
+fn dense(input: u32, inputs: u32, outputs: u32, positions: u32) -> Term {
+    Term {
+        input: TensorId(input),
+        map: Map::dense(inputs, outputs, [1, 1, positions]),
+    }
+}
+
 /// A key for a model of one layer; its commitments are of nothing.
 fn key() -> VerifyingKey<P> {
     let range = Range::signed(8);
-    let tensor = |features| Tensor {
-        name: "t".into(),
-        shape: vec![1, features],
-        features,
-        positions: 1,
-        range,
-        encoding: Encoding::Uniform { frac_bits: 0 },
-    };
     VerifyingKey {
         profile: 1,
         privacy: Privacy::None,
         graph: Graph {
-            tensors: vec![tensor(3), tensor(2)],
+            tensors: vec![tensor(3, 1, range), tensor(2, 1, range)],
             layers: vec![Layer {
                 name: "l".into(),
-                input: TensorId(0),
+                terms: vec![dense(0, 3, 2, 1)],
                 output: TensorId(1),
                 requant: Requant {
                     shift: 4,
@@ -208,18 +223,19 @@ proptest! {
         key.graph.tensors = features
             .iter()
             .map(|&features| Tensor {
-                name: String::new(),
-                shape: vec![positions, features],
-                features,
-                positions,
-                range: if small { Range::signed(8) } else { range },
                 encoding: Encoding::Uniform { frac_bits: if small { 0 } else { frac } },
+                ..tensor(features, positions, if small { Range::signed(8) } else { range })
             })
             .collect();
         key.graph.layers = (1..features.len() as u32)
             .map(|i| Layer {
                 name: String::new(),
-                input: TensorId(i - 1),
+                terms: vec![dense(
+                    i - 1,
+                    features[i as usize - 1],
+                    features[i as usize],
+                    positions,
+                )],
                 output: TensorId(i),
                 requant: Requant {
                     shift: shift % if small { 12 } else { 255 },
@@ -276,18 +292,31 @@ fn rejects_unsound_graphs_in_keys() {
         error,
         KeyError::Graph(air::graph::GraphError::Requant { layer: 0 })
     );
+    let range = Range::signed(8);
     let error = refused(&|g| {
-        for tensor in &mut g.tensors {
-            tensor.positions = 65;
-            tensor.shape = vec![65, tensor.features];
-        }
+        g.tensors[0] = tensor(1 << 22, 1, range);
+        g.layers[0].terms[0] = dense(0, 1 << 22, 2, 1);
     });
     assert!(matches!(error, KeyError::Layout(_)), "{error:?}");
-    let error = refused(&|g| {
-        g.tensors[0].features = 1 << 22;
-        g.tensors[0].shape = vec![1 << 22];
-    });
-    assert!(matches!(error, KeyError::Layout(_)), "{error:?}");
+    // A map that reads more than there is, by any of its numbers.
+    let map = KeyError::Graph(air::graph::GraphError::Map { layer: 0 });
+    type Change = fn(&mut Map);
+    let changes: [Change; 11] = [
+        |map| map.inputs += 1,
+        |map| map.outputs += 1,
+        |map| map.groups = 2,
+        |map| map.groups = 0,
+        |map| map.first_input = 1,
+        |map| map.first_output = 1,
+        |map| map.axes[2].to = 2,
+        |map| map.axes[2].from = 1,
+        |map| map.axes[1].stride = 0,
+        |map| map.axes[1].taps = 0,
+        |map| map.axes[0].pad = i32::MIN,
+    ];
+    for change in changes {
+        assert_eq!(refused(&|g| change(&mut g.layers[0].terms[0].map)), map);
+    }
 }
 
 #[test]
@@ -297,20 +326,14 @@ fn rejects_keys_below_the_promised_level() {
     type Small = BabyBearKeccak<4>;
     let key = key();
     let tall = |features: u32| {
-        let tensor = key.graph.tensors[0].clone();
-        [1, 2].map(|positions| Tensor {
-            shape: vec![positions, features],
-            features,
-            positions,
-            ..tensor.clone()
-        })
+        [1, 2].map(|positions| tensor(features, positions, Range::signed(8)))
     };
     let layer = key.graph.layers[0].clone();
     let graph = |features| Graph {
         tensors: tall(1).into_iter().chain(tall(features)).collect(),
         layers: (0..2)
             .map(|i| Layer {
-                input: TensorId(i),
+                terms: vec![dense(i, 1, features, i + 1)],
                 output: TensorId(i + 2),
                 ..layer.clone()
             })

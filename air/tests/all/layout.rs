@@ -6,8 +6,10 @@
 
 use crate::common::{MODULUS, chain, identity};
 use air::chips::{Air, Chip};
-use air::graph::{Graph, GraphError, Layer, LinearWeights, Range, Requant, TensorId};
+use air::graph::{Graph, GraphError, Map, Range, Requant, TensorId, Term};
+use air::hiding::Hiding;
 use air::layout::{Layout, LayoutError, MAX_POSITIONS};
+use air::statement::{Disclosed, Statement};
 
 /// Extension degree of the default configuration.
 const DEGREE: usize = 5;
@@ -19,8 +21,7 @@ fn requant() -> Requant {
 /// A graph of the given widths. Weights are not needed to lay it out.
 fn graph(widths: &[u32], positions: u32) -> Graph {
     let requants = vec![requant(); widths.len() - 1];
-    let weights: Vec<LinearWeights> = Vec::new();
-    chain(positions, Range::signed(8), widths, &requants, weights).graph
+    chain(positions, Range::signed(8), widths, &requants, vec![]).graph
 }
 
 fn layout(widths: &[u32], positions: u32) -> Layout {
@@ -129,7 +130,7 @@ fn matches_the_cells_of_known_shapes() {
     .into_iter()
     .map(|(widths, positions)| {
         let layout = layout(widths, positions);
-        let names = ["activation", "weights", "range", "functions"];
+        let names = ["activation", "weights", "sums", "range", "functions"];
         let cells = names.map(|name| cells(&layout, name));
         assert_eq!(cells.iter().sum::<usize>(), layout.committed_cells(DEGREE));
         cells
@@ -138,27 +139,53 @@ fn matches_the_cells_of_known_shapes() {
     assert_eq!(
         found,
         [
-            [3008, 640, 384, 3072],
-            [5504, 640, 384, 3072],
-            [41984, 10240, 6144, 3072],
-            [83968, 81920, 6144, 3072],
-            [167936, 163840, 6144, 3072],
-            [460800, 81920, 12288, 3072],
+            [3008, 640, 1280, 384, 3072],
+            [6016, 640, 1280, 384, 3072],
+            [41984, 10240, 1280, 6144, 3072],
+            [83968, 81920, 1280, 6144, 3072],
+            [167936, 163840, 1280, 6144, 3072],
+            [460800, 81920, 1280, 12288, 3072],
         ]
     );
 }
 
 #[test]
-fn rejects_too_many_positions() {
-    assert!(layout(&[3, 2], MAX_POSITIONS).tables.len() > 2);
-    let error = Layout::new(&graph(&[3, 2], MAX_POSITIONS + 1), None, MODULUS);
-    let positions = MAX_POSITIONS + 1;
+fn rejects_bounds_and_ranks_on_too_many_positions() {
+    // A tensor may have more, only not one whose values are compared side by side in a row.
+    let hiding = Hiding {
+        queries: 11,
+        degree: DEGREE,
+        weight_openings: 0,
+    };
+    let with = |positions: usize, input: Disclosed, output: Disclosed| {
+        let graph = graph(&[3, 2], positions as u32);
+        let key = Layout::new(&graph, Some(hiding), MODULUS).expect("a layout");
+        let statement = Statement {
+            inputs: vec![input],
+            outputs: vec![output],
+        };
+        let layout = key.with_statement(&graph, &statement, &hiding, MODULUS);
+        layout.map(|layout| layout.tables.len() - key.tables.len())
+    };
+    let bounded = || Disclosed {
+        bounds: Some(vec![Range::signed(6); 3]),
+        ..Disclosed::PRIVATE
+    };
+    let ranked = |positions| Disclosed {
+        leading: Some(vec![vec![1]; positions]),
+        ..Disclosed::PRIVATE
+    };
+    let (most, positions) = (MAX_POSITIONS, MAX_POSITIONS + 1);
+    assert_eq!(with(most, bounded(), ranked(most)), Ok(3));
     assert_eq!(
-        error,
-        Err(LayoutError::TooWide {
-            tensor: 0,
-            positions
-        })
+        with(positions, Disclosed::PRIVATE, Disclosed::PRIVATE),
+        Ok(0)
+    );
+    let error = |tensor| Err(LayoutError::TooWide { tensor, positions });
+    assert_eq!(with(positions, bounded(), Disclosed::PRIVATE), error(0));
+    assert_eq!(
+        with(positions, Disclosed::PRIVATE, ranked(positions)),
+        error(1)
     );
 }
 
@@ -200,21 +227,15 @@ fn rejects_more_messages_than_the_field_has_elements() {
         modulus: messages,
     };
     assert_eq!(with(messages), Err(error));
-    // And with the real modulus, by three activation tables of 2^22 rows with 62 to 64 lanes.
-    let mut wide = chain(1, Range::signed(8), &[1, 1], &[requant()], vec![]).graph;
-    let positions = [62, 63, 64];
-    let tall = |features| positions.map(|p| crate::common::tensor(features, p, Range::signed(8)));
-    wide.tensors = tall(1).into_iter().chain(tall(1 << 21)).collect();
-    wide.inputs = (0..3).map(TensorId).collect();
-    wide.outputs = (3..6).map(TensorId).collect();
-    let layer = wide.layers[0].clone();
-    wide.layers = (0..3)
-        .map(|i| Layer {
-            input: TensorId(i),
-            output: TensorId(i + 3),
-            ..layer.clone()
-        })
-        .collect();
+    // And with the real modulus, by an activation table of 2^22 rows of 256 lanes.
+    // Two tensors and the closing row fill it, so that no other shape is cheaper.
+    let (features, positions) = ((1 << 21) - 1, 256);
+    let mut wide = chain(positions, Range::signed(8), &[1, 1], &[requant()], vec![]).graph;
+    wide.tensors = vec![crate::common::tensor(features, positions, Range::signed(8)); 2];
+    wide.layers[0].terms = vec![Term {
+        input: TensorId(0),
+        map: Map::scale(&wide.tensors[0], 1),
+    }];
     let error = Layout::new(&wide, None, MODULUS).expect_err("too many");
     assert!(
         matches!(

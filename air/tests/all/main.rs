@@ -5,6 +5,7 @@ mod deletion;
 mod hashing;
 mod layout;
 mod logup;
+mod map;
 mod mask_rows;
 mod poseidon2_chip;
 mod reference;

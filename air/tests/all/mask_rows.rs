@@ -7,8 +7,8 @@
 //! The live rows hold junk: what is checked are the mask rows and their influence, and no trace
 //! generator is needed for that. A chip that is added to the registry must be added to `samples`.
 
-use crate::common::{EF, F, MODULUS};
-use air::builder::{Challenges, ConstraintFolder, Over, Row, engine};
+use crate::common::{EF, F, MODULUS, gated, identity, line, two_layers};
+use air::builder::{Challenges, ConstraintFolder, Drawn, Over, Row, engine};
 use air::bus::ClaimKind;
 use air::chips::compare::{CompareAir, Rule};
 use air::chips::hashed::HashedTensor;
@@ -52,11 +52,20 @@ impl Random {
     }
 }
 
+/// Dense layers, a convolution with an overhang, and a gate.
+fn models() -> [Model; 3] {
+    let requant = identity(4, 8, Range::signed(7));
+    [two_layers(), line(Range::signed(6), requant), gated()]
+}
+
 /// At least one table for every chip.
 fn samples(hiding: Hiding) -> Vec<Table> {
-    let model = crate::common::two_layers();
-    let layout = Layout::new(&model.graph, Some(hiding), MODULUS).expect("it has a layout");
-    let mut tables = layout.tables;
+    let models = models();
+    let layouts = models.iter().map(|model| {
+        let layout = Layout::new(&model.graph, Some(hiding), MODULUS);
+        layout.expect("it has a layout").tables
+    });
+    let mut tables: Vec<Table> = layouts.flatten().collect();
     let hashed = HashedTensor {
         tensor: 0,
         kind: ClaimKind::Input,
@@ -89,11 +98,11 @@ fn samples(hiding: Hiding) -> Vec<Table> {
     }
     // Private weights: the first table is as tall as the one whose commitment it reads.
     if hiding.weight_openings > 0 {
-        let key = Layout {
-            tables: tables.clone(),
-        };
-        let attestation = key.attestation(&model.graph, Some(&hiding), MODULUS);
-        tables.extend(attestation.expect("it has a layout").tables);
+        for model in &models {
+            let key = Layout::new(&model.graph, Some(hiding), MODULUS).expect("it has a layout");
+            let attestation = key.attestation(&model.graph, Some(&hiding), MODULUS);
+            tables.extend(attestation.expect("it has a layout").tables);
+        }
     }
     // A new chip does not compile here until it is counted, and fails until there is a table.
     let number = |chip: &Chip| match chip {
@@ -103,11 +112,13 @@ fn samples(hiding: Hiding) -> Vec<Table> {
         Chip::Sha256(_) => 3,
         Chip::Poseidon2(_) => 4,
         Chip::Compare(_) => 5,
-        Chip::AttestWeights(_) => 6,
-        Chip::AttestSums(_) => 7,
+        Chip::Overhang(_) => 6,
+        Chip::Sums(_) => 7,
+        Chip::AttestWeights(_) => 8,
+        Chip::AttestSums(_) => 9,
     };
-    const CHIPS: usize = 8;
-    let attested = if hiding.weight_openings > 0 { CHIPS } else { 6 };
+    const CHIPS: usize = 10;
+    let attested = if hiding.weight_openings > 0 { CHIPS } else { 8 };
     for wanted in 0..attested {
         assert!(tables.iter().any(|t| number(&t.chip) == wanted));
     }
@@ -202,12 +213,18 @@ fn traces(table: &Table, filling: Filling, seed: u64) -> Traces {
 
 fn challenges(table: &Table) -> Challenges<EF> {
     let mut random = Random(2);
-    let [sigma, rho, alpha, beta] = core::array::from_fn(|_| random.ext());
+    let [rho, depth, height, width, alpha, beta] = core::array::from_fn(|_| random.ext());
+    let drawn = Drawn {
+        rho,
+        sigma: [depth, height, width],
+    };
     let layout = Layout {
         tables: vec![table.clone()],
     };
     let receivers = vec![1; 64];
-    Challenges::projection(sigma, rho, layout.power_counts(), receivers).with_lookup(alpha, beta)
+    Challenges::projection(drawn, layout.power_counts(), receivers)
+        .with_lookup(alpha, beta)
+        .for_chip(&table.chip)
 }
 
 /// The folded constraints of every row.

@@ -5,7 +5,7 @@
 //! another computation than the documented one.
 
 use crate::common::{MODULUS, Witness, chain, identity, scalar};
-use air::graph::{Activation, EvalError, Function, LinearWeights, Model, Range, Requant, evaluate};
+use air::graph::{Activation, EvalError, Function, LayerWeights, Model, Range, Requant, evaluate};
 use proptest::prelude::*;
 
 /// Round half up by cases, in 128 bits: the quotient, and what is left.
@@ -23,13 +23,14 @@ fn round_shift(acc: i128, shift: u8) -> i128 {
 fn naive(model: &Model, input: &[i32]) -> Vec<i32> {
     let mut x: Vec<i128> = input.iter().map(|&v| i128::from(v)).collect();
     for (layer, w) in model.graph.layers.iter().zip(&model.weights) {
-        let positions = model.graph.tensors[0].positions as usize;
-        let (inputs, outputs) = (w.inputs as usize, w.outputs as usize);
+        let positions = model.graph.tensors[0].positions();
+        let map = &layer.terms[0].map;
+        let (inputs, outputs) = (map.inputs as usize, map.outputs as usize);
         let mut y = vec![0; outputs * positions];
         for p in 0..positions {
             for j in 0..outputs {
                 let dot: i128 = (0..inputs)
-                    .map(|k| i128::from(w.values[k * outputs + j]) * x[k * positions + p])
+                    .map(|k| i128::from(w.terms[0][k * outputs + j]) * x[k * positions + p])
                     .sum();
                 let acc = dot + i128::from(w.bias[j]);
                 let q = round_shift(acc, layer.requant.shift);
@@ -91,11 +92,9 @@ prop_compose! {
     ) -> Model {
         let weights = widths
             .windows(2)
-            .map(|pair| LinearWeights {
-                inputs: pair[0],
-                outputs: pair[1],
-                values: values[..(pair[0] * pair[1]) as usize].to_vec(),
-                bias: bias[..pair[1] as usize].to_vec(),
+            .map(|pair| {
+                let values = values[..(pair[0] * pair[1]) as usize].to_vec();
+                LayerWeights::dense(values, bias[..pair[1] as usize].to_vec())
             })
             .collect();
         let mut requants = requants;

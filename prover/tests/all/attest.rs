@@ -6,7 +6,7 @@
 use crate::common::attack::{Attack, EF, F, Main, cell, constraints};
 use crate::common::attest::{Lab, SUMS, WEIGHTS, sums, write};
 use crate::common::{MODULUS, P, Prover, Spec, affine, input, mlp};
-use air::builder::Challenges;
+use air::builder::{Challenges, Drawn};
 use air::debug::degree;
 use air::graph::{Activation, Function, Model, Range, Requant};
 use air::layout::LayoutError;
@@ -57,8 +57,12 @@ fn constraints_have_the_degree_the_engine_is_made_for() {
     let lab = Lab::unchecked(&mlp(&Spec::default()), PRIVATE);
     let layout = lab.layout();
     let draw = |i: u64| EF::from_u64(3 + i * i);
-    let challenges = Challenges::projection(draw(1), draw(2), layout.power_counts(), vec![])
-        .with_lookup(draw(3), draw(4));
+    let drawn = Drawn {
+        rho: draw(1),
+        sigma: [2, 6, 7].map(draw),
+    };
+    let challenges =
+        Challenges::projection(drawn, layout.power_counts(), vec![]).with_lookup(draw(3), draw(4));
     for table in &layout.tables {
         assert_eq!(
             degree(table, &challenges, draw(5)),
@@ -91,14 +95,16 @@ fn requants() -> [Requant; 4] {
 
 /// Sets a bias as large, or as small, as it may be.
 fn tighten(model: &mut Model, layer: usize, j: usize, top: bool) {
-    let range = model.graph.tensors[model.graph.layers[layer].input.index()].range;
+    let [term] = &model.graph.layers[layer].terms[..] else {
+        panic!("a dense layer has one term");
+    };
+    let (range, outputs) = (
+        model.graph.tensors[term.input.index()].range,
+        term.map.outputs,
+    );
     let (least, most) = model.graph.layers[layer].requant.limits(MODULUS);
     let weights = &mut model.weights[layer];
-    let column = weights
-        .values
-        .iter()
-        .skip(j)
-        .step_by(weights.outputs as usize);
+    let column = weights.terms[0].iter().skip(j).step_by(outputs as usize);
     let (lo, hi) = column.fold((0, 0), |(lo, hi), &w| {
         let ends = [range.lo, range.hi].map(|x| i64::from(w) * i64::from(x));
         (lo + ends[0].min(ends[1]), hi + ends[0].max(ends[1]))
@@ -113,7 +119,7 @@ fn tighten(model: &mut Model, layer: usize, j: usize, top: bool) {
 fn tight(values: &[i16], requant: &Requant, range: Range, top: bool) -> Model {
     let mut model = affine(&vec![0; values.len()], 0, requant.clone());
     model.graph.tensors[0].range = range;
-    model.weights[0].values = values.to_vec();
+    model.weights[0].terms[0] = values.to_vec();
     tighten(&mut model, 0, 0, top);
     model
 }

@@ -55,7 +55,7 @@ fn wide_spec() -> Spec<'static> {
 /// Intervals that hold for the test input, as tight as can be on every other feature.
 fn bounds(lab: &Lab) -> Vec<Range> {
     let tensor = &lab.prover.model().graph.tensors[0];
-    let features = lab.evaluation.tensors[0].chunks_exact(tensor.positions as usize);
+    let features = lab.evaluation.tensors[0].chunks_exact(tensor.positions());
     let tight = |values: &[i32]| Range {
         lo: *values.iter().min().expect("a feature has values"),
         hi: *values.iter().max().expect("a feature has values"),
@@ -558,7 +558,7 @@ fn rejects_any_change_of_a_compare_table() {
         for row in 0..rows {
             for column in 0..widths.projection {
                 let committed = layout(&lab).tables[table].committed.projection;
-                let attack = Attack::on_projection(|columns, _, _| {
+                let attack = Attack::on_projection(|columns, _| {
                     let columns = columns[table].as_mut().expect("it has projection columns");
                     columns[row * committed + column] += F::ONE;
                 });

@@ -6,7 +6,7 @@
 //! model does not have.
 
 use crate::common::attack::{
-    Attack, F, Lab, Main, Spot, cell, constraints, int, lane, recount, shown,
+    Attack, F, Lab, Main, Spot, cell, constraints, int, lane, places, recount, shown,
 };
 use crate::common::{MODULUS, P, Spec, affine};
 use air::chips::activation::ActivationAir;
@@ -282,21 +282,23 @@ fn rejects_an_input_changed_after_the_fact() {
             ..Spec::default()
         });
         let (table, air) = lab.activation();
-        let cols = lane(air, 1);
+        let element = 2 * 3 + 1;
+        let found = places(&air.blocks[0]).into_iter().find(|p| p.2 == element);
+        let (row, lane_index, _) = found.expect("the element has a lane");
+        let cols = lane(air, lane_index);
         let layout = lab.layout();
         let (before, range) = (
-            lab.evaluation.tensors[0][2 * 3 + 1],
+            lab.evaluation.tensors[0][element],
             lab.prover.model().graph.tensors[0].range,
         );
         let changed = if before > 0 { before - 1 } else { before + 1 };
         let error = lab.refusal(Attack::on_main(|main, statement| {
-            shown(&mut statement.inputs[0])[2 * 3 + 1] = changed;
-            if table_input {
-                for column in [cols.q, cols.out] {
-                    *cell(main, table, 1 + 2, column) = int(i64::from(changed));
-                }
-            } else {
-                write_limbs(main, (table, 1 + 2), air, &cols.rem, changed - range.lo);
+            shown(&mut statement.inputs[0])[element] = changed;
+            for column in [cols.q, cols.out] {
+                *cell(main, table, row, column) = int(i64::from(changed));
+            }
+            if !table_input {
+                write_limbs(main, (table, row), air, &cols.rem, changed - range.lo);
             }
             assert_eq!(recount(layout, main), 0);
         }));
@@ -337,9 +339,14 @@ fn rejects_hidden_inputs_outside_their_range() {
     let lab = Lab::with(model, &[vec![2, -5]], Privacy::Data, policy);
     let (table, air) = lab.activation();
     let (cols, layout) = (&lane(air, 0), lab.layout());
+    // The first row of the table is the first input's.
+    let row = air.blocks[0].start;
     let other = |x: i32| {
         Attack::on_main(move |main, _| {
-            write_limbs(main, (table, 1), air, &cols.rem, x + 8);
+            write_limbs(main, (table, row), air, &cols.rem, x + 8);
+            for column in [cols.q, cols.out] {
+                *cell(main, table, row, column) = int(i64::from(x));
+            }
             recount(layout, main);
         })
     };
@@ -383,7 +390,7 @@ fn rejects_lanes_swapped_in_the_trace() {
     let lab = lab();
     let (table, air) = lab.activation();
     for block in &air.blocks {
-        let row = block.first_feature();
+        let row = block.start;
         let error = lab.refusal(Attack::on_main(|main, _| {
             for c in 0..air.lane_width() {
                 let (a, b) = (c, c + air.lane_width());
@@ -403,7 +410,7 @@ fn rejects_rows_swapped_in_the_trace() {
     // Two hidden units change places: every local constraint still holds.
     let lab = lab();
     let (table, air) = lab.activation();
-    let first = air.blocks[1].first_feature();
+    let first = air.blocks[1].start;
     let error = lab.refusal(Attack::on_main(|main, _| {
         for c in 0..air.lanes * air.lane_width() {
             let (x, y) = (

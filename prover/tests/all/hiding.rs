@@ -129,13 +129,13 @@ fn rejects_blinds_that_do_not_cancel() {
     let lab = lab(Privacy::Data, Policy::default());
     for table in 0..lab.layout().tables.len() {
         let at = blind(&lab, table);
-        let error = lab.refusal(Attack::on_projection(|columns, _, _| {
+        let error = lab.refusal(Attack::on_projection(|columns, _| {
             columns[table].as_mut().expect("every table has them")[at] += EF::ONE;
         }));
         assert_eq!(error, Buses);
         // With it, a false output: the difference is a fraction in α, not a constant.
         let attack = Attack::on_main(|_, s| shown(&mut s.outputs[0])[0] ^= 1).and_projection(
-            |columns, _, _| {
+            |columns, _| {
                 columns[table].as_mut().expect("every table has them")[at] += EF::from_u32(5);
             },
         );

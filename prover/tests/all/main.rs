@@ -13,6 +13,7 @@ mod facts;
 mod forgery;
 mod hiding;
 mod mutation;
+mod networks;
 mod rekey;
 mod rekey_tamper;
 mod several;

@@ -8,9 +8,10 @@
 //!
 //! If this failed, some cell of a witness would mean something without being checked.
 
-use crate::common::attack::{Attack, EF, F, Lab, constraints};
-use crate::common::{Rng, Spec};
-use air::chips::activation::{ActivationAir, Sink};
+use crate::common::attack::{Attack, EF, F, Lab, constraints, places};
+use crate::common::{Rng, Spec, input, nets};
+use air::chips::activation::readers::Reader;
+use air::chips::activation::{ActivationAir, TensorBlock};
 use air::chips::weights::WeightsAir;
 use air::chips::{Air, Chip};
 use air::graph::Function;
@@ -36,23 +37,36 @@ fn main_pin(table: &Table, row: usize, column: usize) -> Pin {
         Chip::Activation(_) if row + 1 == live => {
             Free("the closing row belongs to no tensor: real = 0 gates every use of its cells")
         }
-        Chip::Activation(air) if air.blocks.iter().any(|b| b.is_unit_row(row)) => {
-            Free("a unit row has no cells of its own: real = 0 gates every use of them")
-        }
-        Chip::Activation(air) if is_unlooked(air, row, column) => {
-            Free("a ranged input is its limbs: looked = 0 gates every use of q, out and side")
+        Chip::Overhang(_) if row + 1 == live => {
+            Free("the closing row belongs to no layer: across and down are 0")
         }
         _ if row >= live => Free("padding: live, real and step are 0"),
+        Chip::Activation(air) => activation_main_pin(air, row, column),
         _ => Pinned(Buses),
     }
 }
 
-/// Whether the cell is `q`, `out` or `side` of a ranged input.
-fn is_unlooked(air: &ActivationAir, row: usize, column: usize) -> bool {
-    let mut ranged = air.blocks.iter().filter(|b| b.is_ranged());
-    let has_side = usize::from(air.limbs.excess > 0);
-    ranged.any(|b| (b.first_feature()..b.end()).contains(&row))
-        && column % air.lane_width() < 2 + has_side
+fn activation_main_pin(air: &ActivationAir, row: usize, column: usize) -> Pin {
+    let block = block_of(air, row).expect("the row belongs to a tensor");
+    let (lane, cell) = (column / air.lane_width(), column % air.lane_width());
+    if !block.is_ranged() {
+        return Pinned(Buses);
+    }
+    let is_element = places(block).iter().any(|&(r, l, _)| (r, l) == (row, lane));
+    match cell {
+        2 if air.limbs.excess > 0 => {
+            Free("a ranged input has no excess: side is multiplied by 0, and not looked up")
+        }
+        // Nothing adds it up, but it must be in its range all the same.
+        0 | 1 if !is_element => Pinned(constraints("activation")),
+        _ => Pinned(Buses),
+    }
+}
+
+/// The tensor a row belongs to.
+fn block_of(air: &ActivationAir, row: usize) -> Option<&TensorBlock> {
+    let mut blocks = air.blocks.iter();
+    blocks.find(|b| (b.start..b.end()).contains(&row))
 }
 
 /// The waivers for projection columns.
@@ -60,10 +74,20 @@ fn projection_pin(table: &Table, row: usize, column: usize) -> Pin {
     if row >= table.chip.rows() {
         return Free("padding: step, keep and all counts are 0");
     }
+    let pinned = |claimed: bool| match claimed {
+        true => Pinned(Buses),
+        false => Pinned(constraints(table.chip.name())),
+    };
     match &table.chip {
         Chip::Activation(air) => activation_projection_pin(air, row, column),
-        Chip::Weights(air) if ends_block(air, row) => Pinned(Buses),
-        Chip::Weights(_) => Pinned(constraints("weights")),
+        Chip::Weights(_) | Chip::Overhang(_) if row == 0 => {
+            Free("nothing lies above row 0: keep = 0 and nobody is sent it")
+        }
+        Chip::Weights(air) => pinned(is_sent(air, row)),
+        Chip::Overhang(air) => pinned(air.blocks.iter().any(|b| b.end() == row)),
+        Chip::Sums(_) if (row, column) == (0, 1) => Free("nothing lies above row 0: keep = 0"),
+        // What is received, what is added up.
+        Chip::Sums(_) => pinned(column == 0),
         Chip::Lookup(_) => unreachable!("lookup tables have no projections"),
         Chip::Sha256(_) | Chip::Poseidon2(_) | Chip::Compare(_) => {
             unreachable!("nothing is said of a hidden tensor of these models")
@@ -74,34 +98,81 @@ fn projection_pin(table: &Table, row: usize, column: usize) -> Pin {
     }
 }
 
-fn activation_projection_pin(air: &ActivationAir, row: usize, column: usize) -> Pin {
-    const V: usize = 1;
-    let block = air
-        .blocks
-        .iter()
-        .find(|b| (b.start..b.end()).contains(&row));
-    if column == V {
-        return match block.map(|b| b.sink) {
-            None => Free("the closing row takes no product"),
-            Some(Sink::Layer { .. }) => Pinned(Buses),
-            Some(Sink::Output) => Pinned(constraints("activation")),
-        };
-    }
-    match block {
-        _ if row == 0 => Free("nothing lies above row 0: keep = 0 and no claim reads it"),
-        // Totals of the tensor above are claimed here.
-        None => Pinned(Buses),
-        Some(b) if b.start == row => Pinned(Buses),
-        Some(_) => Pinned(constraints("activation")),
+/// Columns of a slot: `g` if it is weighted, then `t`. Weighted slots come first.
+fn slot_of(air: &ActivationAir, column: usize) -> (usize, bool) {
+    let readers = |b: &TensorBlock| {
+        let weighted = b.readers.iter().filter(|r| r.reader.is_weighted());
+        weighted.map(|r| r.slot + 1).max().unwrap_or(0)
+    };
+    let weighted = air.blocks.iter().map(readers).max().unwrap_or(0);
+    let cell = column - 1;
+    if cell < 2 * weighted {
+        (cell / 2, cell % 2 == 0)
+    } else {
+        (cell - weighted, false)
     }
 }
 
-/// Whether the row sends `v_k`.
-fn ends_block(air: &WeightsAir, row: usize) -> bool {
+fn activation_projection_pin(air: &ActivationAir, row: usize, column: usize) -> Pin {
+    let block = block_of(air, row);
+    let reader_of = |block: &TensorBlock, slot: usize| {
+        let mut readers = block.readers.iter();
+        readers.find(|r| r.slot == slot).map(|r| r.reader.clone())
+    };
+    if column > 0
+        && let (slot, true) = slot_of(air, column)
+    {
+        let reader = block.and_then(|b| reader_of(b, slot).map(|reader| (b, reader)));
+        return match reader {
+            Some((block, reader)) => factor_pin(block, &reader, row),
+            None => Free("nothing is read in this slot: the factor has nothing to multiply"),
+        };
+    }
+    let above = air.blocks.iter().find(|b| b.end() == row);
+    let claimed = above.is_some_and(|above| {
+        // Every total of the tensor above that somebody reads is claimed here.
+        column == 0 || reader_of(above, slot_of(air, column).0).is_some()
+    });
+    match claimed {
+        _ if row == 0 => Free("nothing lies above row 0: no ratio and no claim reads it"),
+        true => Pinned(Buses),
+        false => Pinned(constraints("activation")),
+    }
+}
+
+/// What holds the factor of a row in place.
+fn factor_pin(block: &TensorBlock, reader: &Reader, row: usize) -> Pin {
+    let per_channel = block.grid.rows().len();
+    let read = |r: usize| reader.read(&block.grid, r / per_channel, r % per_channel);
+    let weight = |r: usize| read(r).and_then(|reading| reading.weight);
+    let r = row - block.start;
+    if !reader.is_weighted() {
+        return match read(r) {
+            Some(_) => Pinned(constraints("activation")),
+            None => Free("the row is not read: the factor is multiplied by 0"),
+        };
+    }
+    let above = (0..r).rev().find_map(weight);
+    match weight(r) {
+        Some(index) if above != Some(index) => Pinned(Buses),
+        Some(_) => Pinned(constraints("activation")),
+        // Held for a row below.
+        None if above.is_some() && (r..block.grid.height()).find_map(weight) == above => {
+            Pinned(constraints("activation"))
+        }
+        None => Free("the row is not read: the factor is multiplied by 0"),
+    }
+}
+
+/// Whether somebody receives what the row finishes.
+fn is_sent(air: &WeightsAir, row: usize) -> bool {
     air.blocks.iter().any(|b| {
-        let per_input = b.outputs.div_ceil(air.lanes);
-        let rows = b.start..b.start + (b.inputs + 1) * per_input;
-        rows.contains(&row) && (row - b.start) % per_input + 1 == per_input
+        let Some(r) = (row - 1).checked_sub(b.start).filter(|_| row <= b.end()) else {
+            return false;
+        };
+        let (channel, last) = (r / b.rows.len(), &b.rows[r % b.rows.len()]);
+        let index = channel * b.residues + last.residue;
+        last.end && b.counts[index % b.counts.len()] > 0
     })
 }
 
@@ -117,10 +188,22 @@ fn lookup_pin(table: &Table, row: usize) -> Pin {
 fn row_classes(table: &Table) -> Vec<usize> {
     let (live, height) = (table.chip.rows(), table.height());
     let mut rows = vec![0, 1, live / 2, live - 1, live, height - 1];
-    if let Chip::Activation(air) = &table.chip {
-        for block in &air.blocks {
-            rows.extend([block.start, block.first_feature(), block.end() - 1]);
+    match &table.chip {
+        Chip::Activation(air) => {
+            for block in &air.blocks {
+                rows.extend([block.start, block.start + 1, block.end() - 1]);
+            }
         }
+        Chip::Overhang(air) => {
+            for block in &air.blocks {
+                rows.extend([
+                    block.start,
+                    (block.start + block.end()) / 2,
+                    block.end() - 1,
+                ]);
+            }
+        }
+        _ => {}
     }
     rows.retain(|&r| r < height);
     rows.sort_unstable();
@@ -191,7 +274,7 @@ fn touch<'a>(
         Kind::Main => Attack::on_main(move |main, _| {
             base(&mut main[table].as_mut().expect(missing).values);
         }),
-        Kind::Projection => Attack::on_projection(move |columns, _, _| {
+        Kind::Projection => Attack::on_projection(move |columns, _| {
             extension(columns[table].as_mut().expect(missing));
         }),
         Kind::Lookup => Attack::on_lookup(move |columns, _| extension(&mut columns[table])),
@@ -199,8 +282,7 @@ fn touch<'a>(
 }
 
 /// Mutates every pinned column on every row class. `sample` picks which mutations to try on a cell.
-fn rejects_pinned(spec: &Spec<'_>, kind: Kind, sample: impl Fn(usize, usize) -> Vec<usize>) {
-    let lab = Lab::new(spec);
+fn rejects_pinned(lab: &Lab, kind: Kind, sample: impl Fn(usize, usize) -> Vec<usize>) {
     let mut tried = 0;
     for (t, table) in lab.layout().tables.iter().enumerate() {
         let width = width(table, kind);
@@ -238,8 +320,7 @@ fn rejects_pinned(spec: &Spec<'_>, kind: Kind, sample: impl Fn(usize, usize) -> 
 }
 
 /// Overwrites every free cell with noise; the proof must still verify.
-fn accepts_free(spec: &Spec<'_>, kind: Kind) {
-    let lab = Lab::new(spec);
+fn accepts_free(lab: &Lab, kind: Kind) {
     let mut reasons = std::collections::BTreeSet::new();
     for (t, table) in lab.layout().tables.iter().enumerate() {
         let width = width(table, kind);
@@ -282,17 +363,17 @@ fn accepts_free(spec: &Spec<'_>, kind: Kind) {
 }
 
 /// Saturating and ordinary accumulators, one limb of remainder.
-fn saturating() -> Spec<'static> {
-    Spec {
+fn saturating() -> Lab {
+    Lab::new(&Spec {
         functions: &[Function::Sigmoid, Function::Identity],
         ..Spec::default()
-    }
+    })
 }
 
 /// Three batch items, several limbs of remainder, a clipped and an odd function, an input that is
 /// looked up.
-fn batched() -> Spec<'static> {
-    Spec {
+fn batched() -> Lab {
+    Lab::new(&Spec {
         positions: 3,
         table_input: true,
         shift: 13,
@@ -300,19 +381,33 @@ fn batched() -> Spec<'static> {
         functions: &[Function::Relu, Function::Tanh],
         seed: 3,
         ..Spec::default()
-    }
+    })
 }
 
 /// No accumulator can saturate: there are no side and excess columns.
-fn roomy() -> Spec<'static> {
-    Spec {
+fn roomy() -> Lab {
+    Lab::new(&Spec {
         widths: &[5, 3],
         shift: 9,
         weight_max: 40,
         functions: &[Function::Identity],
         seed: 5,
         ..Spec::default()
-    }
+    })
+}
+
+/// A convolution with a border, a strided one, a gate, a residual sum, a flat layer.
+fn convolutional() -> Lab {
+    let model = nets::small();
+    let x = input(&model, 3);
+    let lab = Lab::of(model, &x);
+    assert!(
+        lab.layout()
+            .tables
+            .iter()
+            .any(|t| t.chip.name() == "overhang")
+    );
+    lab
 }
 
 /// All mutations.
@@ -342,28 +437,34 @@ fn rejects_every_main_cell_of_a_batched_model() {
 }
 
 #[test]
+fn rejects_every_main_cell_of_a_convolutional_model() {
+    rejects_pinned(&convolutional(), Kind::Main, two);
+}
+
+#[test]
 fn rejects_every_main_cell_of_a_model_without_saturation() {
-    let spec = roomy();
-    assert_eq!(Lab::new(&spec).activation().1.limbs.excess, 0);
-    rejects_pinned(&spec, Kind::Main, all);
+    let lab = roomy();
+    assert_eq!(lab.activation().1.limbs.excess, 0);
+    rejects_pinned(&lab, Kind::Main, all);
 }
 
 #[test]
 fn rejects_every_projection_cell() {
     rejects_pinned(&saturating(), Kind::Projection, two);
     rejects_pinned(&batched(), Kind::Projection, one);
+    rejects_pinned(&convolutional(), Kind::Projection, one);
 }
 
 #[test]
 fn rejects_every_lookup_cell() {
     rejects_pinned(&saturating(), Kind::Lookup, one);
     rejects_pinned(&batched(), Kind::Lookup, one);
+    rejects_pinned(&convolutional(), Kind::Lookup, one);
 }
 
 #[test]
 fn rejects_every_terminal() {
-    for spec in [saturating(), batched(), roomy()] {
-        let lab = Lab::new(&spec);
+    for lab in [saturating(), batched(), roomy(), convolutional()] {
         for table in 0..lab.layout().tables.len() {
             for mutation in [0, 1, 2, 3] {
                 let error = lab.refusal(Attack::on_lookup(|_, terminals| {
@@ -377,9 +478,9 @@ fn rejects_every_terminal() {
 
 #[test]
 fn accepts_every_waived_cell() {
-    for spec in [saturating(), batched(), roomy()] {
+    for lab in [saturating(), batched(), roomy(), convolutional()] {
         for kind in [Kind::Main, Kind::Projection, Kind::Lookup] {
-            accepts_free(&spec, kind);
+            accepts_free(&lab, kind);
         }
     }
 }

@@ -153,11 +153,11 @@ fn rejects_one_other_weight_or_bias_of_a_model() {
     let model = mlp(&Spec::default());
     let old = set_up(&model);
     for layer in 0..model.weights.len() {
-        let weights = model.weights[layer].values.len();
+        let weights = model.weights[layer].terms[0].len();
         for at in [0, weights / 2, weights - 1] {
             let mut other = model.clone();
             // Towards 0, where the model's bounds still hold.
-            let w = &mut other.weights[layer].values[at];
+            let w = &mut other.weights[layer].terms[0][at];
             *w = if *w == 0 { 1 } else { *w - w.signum() };
             let verified = attempt(&old, &set_up(&other), &mut Honest);
             assert_eq!(verified, Err(RekeyError::Weights));

@@ -6,15 +6,13 @@
 
 use std::cell::RefCell;
 
-use crate::common::attack::{Attack, EF, F, Lab, constraints, lane, shown};
+use crate::common::attack::{Attack, EF, F, Lab, constraints, shown};
 use crate::common::{P, Prover, Spec, input, mlp};
-use air::chips::activation::Sink;
+use air::chips::activation::readers::Reader;
 use air::chips::{Air, Chip};
 use air::graph::{Function, Model};
 use air::statement::Policy;
 use p3_field::{Field, PrimeCharacteristicRing};
-use p3_matrix::Matrix;
-use p3_matrix::dense::RowMajorMatrix;
 use verifier::Privacy;
 use verifier::VerifyError::{self, Buses, Opening, Pow, Shape};
 use verifier::transcript::Transcript;
@@ -29,8 +27,8 @@ fn lab() -> Lab {
 
 /// Projection columns of an activation row.
 const H: usize = 0;
-const V: usize = 1;
-const S: usize = 2;
+const G: usize = 1;
+const T: usize = 2;
 const WIDTH: usize = 3;
 
 fn delta() -> EF {
@@ -44,7 +42,7 @@ fn shift_column(
     rows: impl IntoIterator<Item = usize> + Clone,
 ) -> VerifyError {
     let (table, _) = lab.activation();
-    lab.refusal(Attack::on_projection(|columns, _, _| {
+    lab.refusal(Attack::on_projection(|columns, _| {
         let cells = columns[table].as_mut().expect("it has projections");
         for r in rows.clone() {
             cells[r * WIDTH + column] += delta();
@@ -58,7 +56,7 @@ fn rejects_shifted_accumulators() {
     let (_, air) = lab.activation();
     for block in &air.blocks {
         let end = block.end();
-        for column in [H, S] {
+        for column in [H, T] {
             // From some row to the row that claims the total, as if more had been added.
             let error = shift_column(&lab, column, block.start + 2..end + 1);
             assert_eq!(error, Buses);
@@ -70,92 +68,74 @@ fn rejects_shifted_accumulators() {
 }
 
 #[test]
-fn rejects_powers_of_rho_that_do_not_start_at_one() {
+fn rejects_factors_of_outputs_that_are_not_one() {
     let lab = lab();
     let (table, air) = lab.activation();
     let output = air.blocks.last().expect("there is an output");
-    assert_eq!(output.sink, Sink::Output);
+    assert_eq!(output.readers[0].reader, Reader::Output);
     let rows = output.start..output.end();
-    // All powers scaled: the totals are scaled too, and the claim is false.
-    let scaled = lab.refusal(Attack::on_projection(|columns, _, _| {
+    // All factors scaled: the totals are scaled too, and the claim is false.
+    let scaled = lab.refusal(Attack::on_projection(|columns, _| {
         let cells = columns[table].as_mut().expect("it has projections");
         for r in rows.clone() {
-            cells[r * WIDTH + V] *= delta();
-            cells[(r + 1) * WIDTH + S] *= delta();
+            cells[r * WIDTH + G] *= delta();
+            cells[(r + 1) * WIDTH + T] *= delta();
         }
     }));
     assert_eq!(scaled, Buses);
-    // One power off, without consequence for the total.
-    let error = shift_column(&lab, V, [output.start + 1]);
+    // One factor off, without consequence for the total.
+    let error = shift_column(&lab, G, [output.start + 1]);
     assert_eq!(error, constraints("activation"));
-}
-
-/// The fields of a hidden tensor's rows that an attack on `v_k` needs.
-struct Hidden {
-    table: usize,
-    start: usize,
-    lanes: Vec<usize>,
-}
-
-fn hidden(lab: &Lab) -> Hidden {
-    let (table, air) = lab.activation();
-    Hidden {
-        table,
-        start: air.blocks[1].first_feature(),
-        lanes: (0..air.lanes).map(|b| lane(air, b).out).collect(),
-    }
-}
-
-impl Hidden {
-    /// `u_k = Σ_b σ^b out[k][b]`.
-    fn u(&self, main: &RowMajorMatrix<F>, k: usize, sigma: EF) -> EF {
-        let row = &main.values[(self.start + k) * main.width()..];
-        let powers = sigma.powers();
-        let terms = self.lanes.iter().zip(powers);
-        terms.map(|(&c, power)| power * row[c]).sum()
-    }
 }
 
 /// Two hidden units that are not 0 in all lanes.
 fn live_units(lab: &Lab) -> [usize; 2] {
     let tensor = &lab.evaluation.tensors[1];
-    let positions = lab.activation().1.lanes;
+    let positions = lab.prover.model().graph.tensors[1].positions();
     let mut alive = (0..tensor.len() / positions).filter(|k| tensor[k * positions] != 0);
     let next = |units: &mut dyn Iterator<Item = usize>| units.next().expect("units are alive");
     [next(&mut alive), next(&mut alive)]
 }
 
-/// `v_i += δ`, `v_j −= δ·u_i/u_j`, with `s` following: the total stays right. When `weights` is
-/// set, the weight table's accumulators follow as well, so that the product bus balances.
+/// The factor of one unit is off by δ, that of another makes up for it: the total stays right. When
+/// `weights` is set, the weight table's runs follow as well, so that the product bus balances.
 fn compensated(lab: &Lab, weights: bool) -> VerifyError {
-    let rows = hidden(lab);
-    let [i, j] = live_units(lab);
+    let units = live_units(lab);
     let captured = RefCell::new(None);
+    let (table, air) = lab.activation();
     let weights_table = lab.table("weights");
-    let Chip::Weights(air) = &lab.layout().tables[weights_table].chip else {
+    let Chip::Weights(weights_air) = &lab.layout().tables[weights_table].chip else {
         unreachable!("the weights table is one");
     };
-    let block = air.blocks[1];
-    let per_input = block.outputs.div_ceil(air.lanes);
+    let of_layer = weights_air.blocks.iter().filter(|b| b.layer == 1);
+    let block = of_layer.clone().next().expect("the layer has weights");
+    let below = air.blocks[1].end() * WIDTH + T;
+    let height = lab.layout().tables[table].height();
     let attack = Attack::on_main(|main, _| {
-        *captured.borrow_mut() = main[rows.table].clone();
+        *captured.borrow_mut() = main[table].clone();
     })
-    .and_projection(|columns, sigma, _| {
+    .and_projection(|columns, drawn| {
         let main = captured.borrow();
         let main = main.as_ref().expect("the main phase came first");
-        let (u_i, u_j) = (rows.u(main, i, sigma), rows.u(main, j, sigma));
-        let changes = [(i, delta()), (j, -delta() * u_i * u_j.inverse())];
-        let cells = columns[rows.table].as_mut().expect("it has projections");
-        for (k, change) in changes {
-            cells[(rows.start + k) * WIDTH + V] += change;
-        }
-        for r in rows.start + i + 1..=rows.start + j {
-            cells[r * WIDTH + S] += delta() * u_i;
-        }
+        let challenges = lab.projection_challenges(drawn);
+        let folded = lab.folded_weights(&challenges);
+        let cells = |changes: [EF; 2]| {
+            let mut factors = folded.clone();
+            for (unit, change) in units.into_iter().zip(changes) {
+                factors.weights[block.term][unit] += change;
+            }
+            air.generate_projection(main, &factors, &challenges, height)
+        };
+        let [honest, first, second] =
+            [[0, 0], [1, 0], [0, 1]].map(|c| cells(c.map(EF::from_u8))[below]);
+        let other = -delta() * (first - honest) * (second - honest).inverse();
+        let changes = [delta(), other];
+        columns[table] = Some(cells(changes));
+        assert_eq!(columns[table].as_ref().map(|c| c[below]), Some(honest));
         if weights {
             let h = columns[weights_table].as_mut().expect("it has projections");
-            for (k, change) in changes {
-                h[block.start + (k + 1) * per_input - 1] += change;
+            for (unit, change) in units.into_iter().zip(changes) {
+                h[block.start + (unit + 1) * block.rows.len()] += change;
             }
         }
     });
@@ -295,7 +275,7 @@ fn rejects_proofs_of_models_that_differ_in_one_number() {
     let mut bias = base.clone();
     bias.weights[1].bias[2] += 1;
     let mut weight = base.clone();
-    weight.weights[0].values[5] += 1;
+    weight.weights[0].terms[0][5] += 1;
     let mut shift = base.clone();
     shift.graph.layers[1].requant.shift += 1;
     let mut activation = base.clone();

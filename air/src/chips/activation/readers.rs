@@ -7,6 +7,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::grid::{Demand, Grid};
 use crate::graph::{AXES, Axis, Graph, Kernel, Map};
@@ -89,11 +90,12 @@ impl Reader {
         }
     }
 
-    /// Channels among which every step occurs that rows of this chain make.
-    fn samples(&self, grid: &Grid) -> Vec<usize> {
+    /// Stretches of channels in which every step occurs that rows of this chain make. Where axes are
+    /// merged, a chain may step over channels that it does not read.
+    fn samples(&self, grid: &Grid) -> Vec<Range<usize>> {
         let channels = grid.channels();
         if channels <= 16 || grid.merged != [false; AXES] {
-            return (0..channels).collect();
+            return vec![0..channels];
         }
         let mut samples = vec![0, 1, channels - 1];
         if let Self::Term { map, .. } = self {
@@ -104,7 +106,8 @@ impl Reader {
         samples.retain(|&c| c < channels);
         samples.sort_unstable();
         samples.dedup();
-        samples
+        let pair = |c: usize| c.saturating_sub(1)..c + 1;
+        samples.into_iter().map(pair).collect()
     }
 }
 
@@ -254,12 +257,14 @@ fn tap_polynomial(map: &Map, axes: &[AxisReading], factors: &[i32]) -> Polynomia
 fn read_axis(map: &Map, grid: &Grid, a: usize, index: u32, r: usize) -> Option<AxisReading> {
     let axis = &map.axes[a];
     if map.merged[a] {
-        return Some(AxisReading {
+        // The map sees an axis of one index.
+        let taps = axis_taps(map, a, 0);
+        return (!taps.is_empty()).then_some(AxisReading {
             exponent: 0,
             step: 0,
             residue: 0,
             places: [0, 1],
-            taps: vec![(0, axis.pad)],
+            taps,
         });
     }
     let (stride, expand) = (axis.stride, axis.expand);
@@ -382,7 +387,7 @@ impl ChainLists {
     pub fn add(&mut self, reader: &Reader, grid: &Grid) {
         for sample in reader.samples(grid) {
             let mut walk = Walk::new(reader, grid);
-            for channel in sample.saturating_sub(1)..=sample {
+            for channel in sample {
                 for r in 0..grid.rows().len() {
                     let (ratio, reading) = walk.next(channel, r);
                     if let Some(ratio) = ratio {

@@ -1,6 +1,7 @@
 //! A second checker of witnesses, independent of `air::debug`, that can be told to overlook one
 //! constraint or one kind of message.
 
+use core::ops::Range;
 use std::collections::{BTreeSet, HashMap};
 
 use air::builder::{AirBuilder, Challenges, Element, Row};
@@ -9,6 +10,7 @@ use air::chips::weights::linear_form;
 use air::chips::{Air, Chip};
 use p3_field::PrimeCharacteristicRing;
 use p3_matrix::Matrix;
+use p3_matrix::dense::RowMajorMatrix;
 
 use super::{EF, F, Witness};
 
@@ -16,7 +18,8 @@ use super::{EF, F, Witness};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlook {
     Nothing,
-    Constraint(&'static str),
+    /// A constraint of a chip.
+    Constraint(&'static str, &'static str),
     /// Activation rows look nothing up in the functions.
     Activation,
     /// This limb column of every lane is not looked up.
@@ -34,8 +37,8 @@ struct Checker<'a> {
     row: Row<'a, F, EF>,
     challenges: &'a Challenges<EF>,
     overlook: Overlook,
-    failed: Vec<&'static str>,
-    constraints: usize,
+    /// Every constraint with its value.
+    constraints: Vec<(&'static str, EF)>,
     limbs_seen: usize,
     limbs: usize,
     is_activation: bool,
@@ -61,10 +64,7 @@ impl AirBuilder for Checker<'_> {
     }
 
     fn assert_zero_ext(&mut self, name: &'static str, x: EF) {
-        self.constraints += 1;
-        if self.overlook != Overlook::Constraint(name) && x != EF::ZERO {
-            self.failed.push(name);
-        }
+        self.constraints.push((name, x));
     }
 
     fn message(&mut self, bus: Bus, count: F, elements: &[Element<F, EF>]) {
@@ -92,54 +92,98 @@ impl AirBuilder for Checker<'_> {
     }
 }
 
+/// Constraints and messages of a row.
+struct Seen {
+    constraints: Vec<(&'static str, EF)>,
+    messages: Vec<(Bus, F, Vec<EF>)>,
+}
+
+/// Reads row `r` of table `i`.
+fn read(witness: &Witness, i: usize, r: usize, form: Option<EF>, overlook: Overlook) -> Seen {
+    let table = &witness.layout.tables[i];
+    let chip = &table.chip;
+    let next = (r + 1) % table.height();
+    let fixed = witness.setup.fixed[i].row_slice(r).expect("in range");
+    let row = |m: &Option<RowMajorMatrix<F>>| -> Vec<F> {
+        let row = m.as_ref().map(|m| m.row_slice(r).expect("in range"));
+        row.map_or(vec![], |row| row.to_vec())
+    };
+    let (weight, main) = (row(&witness.setup.weight[i]), row(&witness.main[i]));
+    let width = table.widths.projection;
+    let projection = witness.projection[i].as_deref().unwrap_or(&[]);
+    let mut checker = Checker {
+        row: Row {
+            fixed: &fixed,
+            weight: &weight,
+            main: &main,
+            form,
+            projection: &projection[r * width..(r + 1) * width],
+            projection_next: &projection[next * width..(next + 1) * width],
+        },
+        challenges: &witness.challenges.for_chip(chip),
+        overlook,
+        constraints: Vec::new(),
+        limbs_seen: 0,
+        limbs: match chip {
+            Chip::Activation(air) => air.limbs.rem + air.limbs.excess,
+            _ => 0,
+        },
+        is_activation: matches!(chip, Chip::Activation(_)),
+        messages: Vec::new(),
+    };
+    chip.eval(&mut checker);
+    Seen {
+        constraints: checker.constraints,
+        messages: checker.messages,
+    }
+}
+
+/// The linear forms of a table's weights, by row.
+fn forms(witness: &Witness, i: usize) -> Option<Vec<EF>> {
+    let coefficients = witness.layout.tables[i]
+        .chip
+        .weight_form(&witness.challenges);
+    coefficients
+        .zip(witness.setup.weight[i].as_ref())
+        .map(|(c, w)| linear_form::<F, EF>(w, &c))
+}
+
+impl Witness {
+    /// Makes a constraint hold on some rows, one after the other, by what the next row has in a
+    /// projection column. The constraint reads that cell as it is.
+    pub fn settle(&mut self, table: usize, constraint: usize, column: usize, rows: Range<usize>) {
+        let forms = forms(self, table);
+        let width = self.layout.tables[table].widths.projection;
+        for r in rows {
+            let cell = (r + 1) * width + column;
+            let columns = |w: &mut Self, value: EF| {
+                w.projection[table].as_mut().expect("it has projections")[cell] = value;
+            };
+            columns(self, EF::ZERO);
+            let form = forms.as_ref().map(|f| f[r]);
+            let seen = read(self, table, r, form, Overlook::Nothing);
+            columns(self, -seen.constraints[constraint].1);
+        }
+    }
+}
+
 /// Everything that fails, one thing overlooked.
 pub fn failures(witness: &Witness, overlook: Overlook) -> Failures {
     let mut failures = Failures::new();
     let mut ledger: HashMap<(Bus, Vec<EF>), F> = HashMap::new();
     for (i, table) in witness.layout.tables.iter().enumerate() {
-        let chip = &table.chip;
-        let forms = chip
-            .weight_form(&witness.challenges)
-            .zip(witness.setup.weight[i].as_ref())
-            .map(|(c, w)| linear_form::<F, EF>(w, &c));
-        let limbs = match chip {
-            Chip::Activation(air) => air.limbs.rem + air.limbs.excess,
-            _ => 0,
-        };
+        let (chip, forms) = (&table.chip, forms(witness, i));
         for r in 0..table.height() {
-            let next = (r + 1) % table.height();
-            let fixed = witness.setup.fixed[i].row_slice(r).expect("in range");
-            let weight = witness.setup.weight[i]
-                .as_ref()
-                .map(|m| m.row_slice(r).expect("in range"));
-            let main = witness.main[i]
-                .as_ref()
-                .map(|m| m.row_slice(r).expect("in range"));
-            let width = table.widths.projection;
-            let projection = witness.projection[i].as_deref().unwrap_or(&[]);
-            let mut checker = Checker {
-                row: Row {
-                    fixed: &fixed,
-                    weight: weight.as_deref().unwrap_or(&[]),
-                    main: main.as_deref().unwrap_or(&[]),
-                    form: forms.as_ref().map(|f| f[r]),
-                    projection: &projection[r * width..(r + 1) * width],
-                    projection_next: &projection[next * width..(next + 1) * width],
-                },
-                challenges: &witness.challenges,
-                overlook,
-                failed: Vec::new(),
-                constraints: 0,
-                limbs_seen: 0,
-                limbs,
-                is_activation: matches!(chip, Chip::Activation(_)),
-                messages: Vec::new(),
-            };
-            chip.eval(&mut checker);
-            assert_eq!(checker.constraints, chip.constraint_names().len());
-            failures.extend(checker.failed.iter().map(|&name| name.to_owned()));
+            let seen = read(witness, i, r, forms.as_ref().map(|f| f[r]), overlook);
+            let names: Vec<_> = seen.constraints.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, chip.constraint_names());
+            for (name, x) in seen.constraints {
+                if x != EF::ZERO && overlook != Overlook::Constraint(chip.name(), name) {
+                    failures.insert(format!("{} {name}", chip.name()));
+                }
+            }
             if r < chip.rows() {
-                for (bus, count, entries) in checker.messages {
+                for (bus, count, entries) in seen.messages {
                     *ledger.entry((bus, entries)).or_default() += count;
                 }
             }

@@ -3,13 +3,17 @@
 
 pub mod checker;
 
-use air::builder::Challenges;
+use air::builder::{Challenges, Drawn};
+use air::chips::Chip;
+use air::chips::activation::ActivationAir;
+use air::chips::overhang::OverhangAir;
+use air::chips::weights::WeightsAir;
 use air::debug::{self, Failure, TableTraces};
 use air::graph::{
-    Activation, Encoding, Evaluation, Graph, Layer, LinearWeights, Model, Range, Requant, Tensor,
-    TensorId,
+    Activation, Axis, Dim, Encoding, Evaluation, Graph, Kernel, Layer, LayerWeights, Map, Model,
+    Range, Requant, Tensor, TensorId, Term,
 };
-use air::layout::Layout;
+use air::layout::{Layout, Table, TermIds, function_of};
 use air::statement::{Disclosed, Policy, Statement};
 use air::witness::{SetupTraces, generate_main, generate_projection};
 use p3_baby_bear::BabyBear;
@@ -23,12 +27,15 @@ pub type EF = BinomialExtensionField<BabyBear, 5>;
 /// The order of BabyBear.
 pub const MODULUS: u64 = 2_013_265_921;
 
+/// A batch of vectors: its positions lie along the width.
 pub fn tensor(features: u32, positions: u32, range: Range) -> Tensor {
+    let dim = |axis, size| Dim { axis, size };
     Tensor {
         name: String::new(),
         shape: vec![positions, features],
+        dims: vec![dim(Axis::Width, positions), dim(Axis::Feature, features)],
         features,
-        positions,
+        extent: [1, 1, positions],
         range,
         encoding: Encoding::Uniform { frac_bits: 0 },
     }
@@ -40,7 +47,7 @@ pub fn chain(
     input: Range,
     widths: &[u32],
     requants: &[Requant],
-    weights: Vec<LinearWeights>,
+    weights: Vec<LayerWeights>,
 ) -> Model {
     let mut tensors = vec![tensor(widths[0], positions, input)];
     let mut layers = Vec::new();
@@ -52,7 +59,10 @@ pub fn chain(
         tensors.push(output);
         layers.push(Layer {
             name: String::new(),
-            input: TensorId(i as u32),
+            terms: vec![Term {
+                input: TensorId(i as u32),
+                map: Map::dense(widths[i], widths[i + 1], [1, 1, positions]),
+            }],
             output: TensorId(i as u32 + 1),
             requant: requant.clone(),
         });
@@ -71,12 +81,7 @@ pub fn chain(
 
 /// `y = clamp(⌈x·2^0 + bias⌋ / 2^shift)`: one input, one output, weight `w`.
 pub fn scalar(input: Range, w: i16, bias: i32, requant: &Requant) -> Model {
-    let weights = LinearWeights {
-        inputs: 1,
-        outputs: 1,
-        values: vec![w],
-        bias: vec![bias],
-    };
+    let weights = LayerWeights::dense(vec![w], vec![bias]);
     chain(
         1,
         input,
@@ -115,18 +120,32 @@ pub fn rho() -> EF {
     sigma() + <EF as p3_field::BasedVectorSpace<F>>::ith_basis_element(1).expect("degree 5")
 }
 
+/// The projection challenges of all witnesses here.
+pub fn drawn() -> Drawn<EF> {
+    let height = rho() * sigma() + EF::ONE;
+    Drawn {
+        rho: rho(),
+        sigma: [height * rho() + EF::TWO, height, sigma()],
+    }
+}
+
 impl Witness {
     /// The witness of an evaluation, true or not. The graph is not validated.
     pub fn new(model: &Model, evaluation: &Evaluation) -> Self {
         let layout = Layout::new(&model.graph, None, MODULUS).expect("a layout");
+        Self::laid_out(layout, model, evaluation)
+    }
+
+    /// The same in a layout that the cost model need not have chosen.
+    pub fn laid_out(layout: Layout, model: &Model, evaluation: &Evaluation) -> Self {
         let setup = SetupTraces::generate(&layout, model);
         let alpha = rho() * rho() + EF::TWO;
         let statement =
             Statement::of::<F>(&model.graph, evaluation, &Policy::PUBLIC).expect("it can be shown");
         let receivers = statement.receivers(&model.graph);
-        let challenges = Challenges::projection(sigma(), rho(), layout.power_counts(), receivers)
+        let challenges = Challenges::projection(drawn(), layout.power_counts(), receivers)
             .with_lookup(alpha, alpha * sigma());
-        let main = generate_main(&layout, evaluation, &[]);
+        let main = generate_main(&layout, model, evaluation, &[]);
         let projection = generate_projection(&layout, &setup.weight, &main, &challenges);
         Self {
             statement,
@@ -150,11 +169,8 @@ impl Witness {
     }
 
     pub fn claims(&self) -> Vec<air::statement::VerifierClaim<EF>> {
-        self.statement.claims::<F, EF>(
-            &self.graph,
-            &self.challenges.sigma_powers,
-            self.challenges.rho(),
-        )
+        self.statement
+            .claims::<F, EF>(&self.graph, self.challenges.sigma(), self.challenges.rho())
     }
 
     /// What the product's own checker says.
@@ -171,6 +187,36 @@ impl Witness {
     }
 }
 
+/// A model's tables with other numbers of lanes for tensors, weights and overhangs.
+pub fn layout_with_lanes(graph: &Graph, lanes: [usize; 3]) -> Layout {
+    let mut layout = Layout::new(graph, None, MODULUS).expect("a layout");
+    let ids = TermIds::new(graph);
+    let functions = layout.functions().to_vec();
+    let function_of = |tensor: usize| {
+        let wanted = function_of(graph, tensor);
+        let position = |wanted| functions.iter().position(|f| *f == wanted);
+        wanted.map_or(0, |wanted| 1 + position(wanted).expect("it is in use"))
+    };
+    for table in &mut layout.tables {
+        let chip = match &table.chip {
+            Chip::Activation(air) => {
+                let tensors: Vec<usize> = air.blocks.iter().map(|b| b.tensor).collect();
+                let [lanes, ..] = lanes;
+                let air = ActivationAir::new(graph, &ids, &tensors, lanes, air.limbs, function_of);
+                Chip::Activation(air)
+            }
+            Chip::Weights(_) => Chip::Weights(WeightsAir::new(graph, &ids, lanes[1])),
+            Chip::Overhang(_) => {
+                let air = OverhangAir::new(graph, &ids, lanes[2]);
+                Chip::Overhang(air.expect("there is one with other lanes"))
+            }
+            other => other.clone(),
+        };
+        *table = Table::new(chip, None);
+    }
+    layout
+}
+
 /// The values of a tensor that is shown.
 pub fn shown(disclosed: &mut Disclosed) -> &mut Vec<i32> {
     disclosed.values.as_mut().expect("the statement shows it")
@@ -178,13 +224,10 @@ pub fn shown(disclosed: &mut Disclosed) -> &mut Vec<i32> {
 
 /// Two layers on two batch items, with remainders and saturation.
 pub fn two_layers() -> Model {
-    let weights = |inputs: u32, outputs: u32| LinearWeights {
-        inputs,
-        outputs,
-        values: (0..inputs * outputs)
-            .map(|i| (i * 7 % 19) as i16 - 9)
-            .collect(),
-        bias: (0..outputs).map(|j| 40 * j as i32 - 100).collect(),
+    let weights = |inputs: u32, outputs: u32| {
+        let values = (0..inputs * outputs).map(|i| (i * 7 % 19) as i16 - 9);
+        let bias = (0..outputs).map(|j| 40 * j as i32 - 100);
+        LayerWeights::dense(values.collect(), bias.collect())
     };
     let layers = vec![weights(5, 6), weights(6, 4)];
     let requants = [
@@ -192,4 +235,70 @@ pub fn two_layers() -> Model {
         identity(5, 7, Range::signed(7)),
     ];
     chain(2, Range::signed(6), &[5, 6, 4], &requants, layers)
+}
+
+/// A model of these tensors, inputs and layers; the last tensor is the output. Nothing is validated.
+fn model(tensors: Vec<Tensor>, layers: Vec<Layer>, weights: Vec<LayerWeights>) -> Model {
+    let outputs = vec![TensorId(tensors.len() as u32 - 1)];
+    Model {
+        graph: Graph {
+            tensors,
+            inputs: vec![TensorId(0)],
+            outputs,
+            layers,
+            post: vec![vec![]],
+        },
+        weights,
+    }
+}
+
+/// A convolution along a line: two channels of five pixels in, two out, three taps, a border of one.
+pub fn line(input: Range, requant: Requant) -> Model {
+    let mut map = Map::dense(2, 2, [1, 1, 5]);
+    map.axes[2].taps = 3;
+    map.axes[2].pad = 1;
+    let tensors = vec![tensor(2, 5, input), tensor(2, 5, requant.activation.image)];
+    let layer = Layer {
+        name: String::new(),
+        terms: vec![Term {
+            input: TensorId(0),
+            map,
+        }],
+        output: TensorId(1),
+        requant,
+    };
+    let weights = LayerWeights::dense(
+        vec![3, -1, 4, 1, -5, 9, 2, -6, 5, 3, -5, 8],
+        vec![100, -200],
+    );
+    model(tensors, vec![layer], vec![weights])
+}
+
+/// Three channels of four pixels, each times its sum, which is a tensor of its own.
+pub fn gated() -> Model {
+    let (pixels, sums) = (Range::signed(4), Range::signed(6));
+    let tensors = vec![
+        tensor(3, 4, pixels),
+        tensor(3, 1, sums),
+        tensor(3, 4, Range::signed(7)),
+    ];
+    let mut sum = Map::scale(&tensors[0], 1);
+    sum.axes[2].expand = 0;
+    let mut gate = Map::scale(&tensors[0], 1);
+    gate.kernel = Kernel::Gate(TensorId(1));
+    let layer = |map, output, requant| Layer {
+        name: String::new(),
+        terms: vec![Term {
+            input: TensorId(0),
+            map,
+        }],
+        output: TensorId(output),
+        requant,
+    };
+    let layers = vec![
+        layer(sum, 1, identity(0, 0, sums)),
+        layer(gate, 2, identity(2, 0, Range::signed(7))),
+    ];
+    let none = || LayerWeights::dense(vec![], vec![0; 3]);
+    model(tensors, layers, vec![none(), none()])
 }

@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses some of these")]
 
 use air::builder::{
-    AirBuilder, Challenges, ConstraintFolder, Element, MessageCollector, Over, PowerCounts, Row,
+    AirBuilder, Challenges, ConstraintFolder, Drawn, Element, MessageCollector, Over, PowerCounts,
+    Row,
 };
 use air::bus::{Bus, ClaimKind};
 use air::chips::hashed::HashedTensor;
@@ -130,10 +131,16 @@ impl Lab {
         // As tall as with masks; the bands filled in these tests are the shorter ones above.
         let table = Table::new(chip, Some(&HIDING));
         let mut random = Random(99);
-        let [sigma, rho, alpha, beta] = core::array::from_fn(|_| random.ext());
+        let [rho, depth, height, width, alpha, beta] = core::array::from_fn(|_| random.ext());
+        let drawn = Drawn {
+            rho,
+            sigma: [depth, height, width],
+        };
         let fixed = table.generate_fixed();
         Self {
-            challenges: Challenges::projection(sigma, rho, powers, vec![]).with_lookup(alpha, beta),
+            challenges: Challenges::projection(drawn, powers, vec![])
+                .with_lookup(alpha, beta)
+                .for_chip(&table.chip),
             table,
             fixed,
             tensor,
@@ -141,7 +148,7 @@ impl Lab {
     }
 
     pub fn sigma(&self) -> EF {
-        self.challenges.sigma_powers[1]
+        self.challenges.sigma()
     }
 
     pub fn live(&self) -> usize {

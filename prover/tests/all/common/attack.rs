@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use air::builder::{Challenges, Element};
+use air::builder::{Challenges, Drawn, Element};
 use air::bus::Bus;
-use air::chips::activation::{ActivationAir, Source};
+use air::chips::activation::{ActivationAir, Factors, Source, TensorBlock};
 use air::chips::lookup::{LookupAir, LookupContent};
 use air::chips::{Air, Chip};
 use air::graph::{Evaluation, Model, Requant, Requantised};
 use air::layout::Layout;
 use air::statement::{Disclosed, Policy, Statement};
+use air::witness::SetupTraces;
 use p3_field::{Field, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
@@ -30,7 +31,7 @@ pub type Main = [Option<RowMajorMatrix<F>>];
 type OnStatement<'a> = Box<dyn FnMut(&mut Statement) + 'a>;
 type OnMain<'a> = Box<dyn FnMut(&mut Main, &mut Statement) + 'a>;
 type OnAttest<'a> = Box<dyn FnMut(&mut Main) + 'a>;
-type OnProjection<'a> = Box<dyn FnMut(&mut [Option<Vec<EF>>], EF, EF) + 'a>;
+type OnProjection<'a> = Box<dyn FnMut(&mut [Option<Vec<EF>>], Drawn<EF>) + 'a>;
 type OnLookup<'a> = Box<dyn FnMut(&mut [Vec<EF>], &mut [EF]) + 'a>;
 
 /// An adversary made of closures.
@@ -93,8 +94,8 @@ impl<'a> Attack<'a> {
         }
     }
 
-    /// Changes projection columns, knowing σ and ρ.
-    pub fn on_projection(f: impl FnMut(&mut [Option<Vec<EF>>], EF, EF) + 'a) -> Self {
+    /// Changes projection columns, knowing ρ and σ.
+    pub fn on_projection(f: impl FnMut(&mut [Option<Vec<EF>>], Drawn<EF>) + 'a) -> Self {
         Self::default().and_projection(f)
     }
 
@@ -105,7 +106,7 @@ impl<'a> Attack<'a> {
 
     /// Also changes projection columns.
     #[must_use]
-    pub fn and_projection(mut self, f: impl FnMut(&mut [Option<Vec<EF>>], EF, EF) + 'a) -> Self {
+    pub fn and_projection(mut self, f: impl FnMut(&mut [Option<Vec<EF>>], Drawn<EF>) + 'a) -> Self {
         self.projection = Some(Box::new(f));
         self
     }
@@ -158,9 +159,9 @@ impl Adversary<P> for Attack<'_> {
         }
     }
 
-    fn projection(&mut self, columns: &mut [Option<Vec<EF>>], sigma: EF, rho: EF) {
+    fn projection(&mut self, columns: &mut [Option<Vec<EF>>], drawn: Drawn<EF>) {
         if let Some(f) = &mut self.projection {
-            f(columns, sigma, rho);
+            f(columns, drawn);
         }
     }
 
@@ -239,15 +240,14 @@ impl Lab {
         let key = self.prover.verifying_key();
         let statement = statement_digest(&file.statement);
         let mut transcript = Transcript::<P>::new(&key.profile, &key.digest, &statement);
-        let [sigma, rho, _] = transcript.main(&file.proof.main);
+        let drawn = transcript.main(&file.proof.main);
         let pow = Pow::Check(file.proof.lookup_pow);
         let (_, [alpha, beta]) = transcript
             .projection(&file.proof.projection, &key.profile, pow)
             .expect("the prover ground the witness itself");
         let receivers = file.statement.receivers(&self.prover.model().graph);
         let (layout, _) = key.proof_layout(&file.statement).expect("it has a layout");
-        Challenges::projection(sigma, rho, layout.power_counts(), receivers)
-            .with_lookup(alpha, beta)
+        Challenges::projection(drawn, layout.power_counts(), receivers).with_lookup(alpha, beta)
     }
 
     /// Runs the attack twice: once to learn the challenges, once with `table`'s terminal set so
@@ -265,7 +265,7 @@ impl Lab {
         let rho = challenges.rho();
         let claims = file
             .statement
-            .claims::<F, EF>(graph, &challenges.sigma_powers, rho);
+            .claims::<F, EF>(graph, challenges.sigma(), rho);
         let mut excess: EF = file.proof.terminals.iter().copied().sum();
         for claim in claims {
             let entries = [
@@ -278,6 +278,28 @@ impl Lab {
         }
         attack.lookup = Some(Box::new(move |_, terminals| terminals[table] -= excess));
         self.attempt(attack)
+    }
+
+    /// The challenges of a proof whose projections are not committed yet.
+    pub fn projection_challenges(&self, drawn: Drawn<EF>) -> Challenges<EF> {
+        let graph = &self.prover.model().graph;
+        let receivers = vec![1; graph.tensors.len()];
+        Challenges::projection(drawn, self.layout().power_counts(), receivers)
+    }
+
+    /// What the rows of the model's weights fold to.
+    pub fn folded_weights(&self, challenges: &Challenges<EF>) -> Factors<EF> {
+        let setup = SetupTraces::<F>::generate(self.layout(), self.prover.model());
+        let mut factors = Factors::default();
+        for (table, weight) in self.layout().tables.iter().zip(&setup.weight) {
+            if let (Chip::Weights(air), Some(weight)) = (&table.chip, weight) {
+                for (term, runs) in air.generate_projection(weight, challenges).1 {
+                    factors.weights.resize(term + 1, vec![]);
+                    factors.weights[term] = runs;
+                }
+            }
+        }
+        factors
     }
 
     /// The activation table's index and chip. Test models have one.
@@ -325,18 +347,20 @@ impl Lab {
             .iter()
             .find(|b| b.source == Source::Layer(layer))
             .expect("every layer has a block");
-        let honest = self.evaluation.layers[layer].iter().enumerate();
-        honest
-            .map(|(element, honest)| Spot {
+        let mut spots: Vec<Spot> = places(block)
+            .into_iter()
+            .map(|(row, lane, element)| Spot {
                 table,
-                row: block.first_feature() + element / air.lanes,
-                cols: lane(air, element % air.lanes),
+                row,
+                cols: self::lane(air, lane),
                 layer,
                 element,
-                honest: *honest,
+                honest: self.evaluation.layers[layer][element],
                 requant: requant.clone(),
             })
-            .collect()
+            .collect();
+        spots.sort_by_key(|spot| spot.element);
+        spots
     }
 
     /// The first accumulator of the last layer that satisfies `wanted`.
@@ -412,6 +436,16 @@ pub fn lane(air: &ActivationAir, b: usize) -> Lane {
     }
 }
 
+/// Row, lane and index of every element of a tensor.
+pub fn places(block: &TensorBlock) -> Vec<(usize, usize, usize)> {
+    let per_channel = block.grid.rows().len();
+    let rows = (0..block.grid.height()).flat_map(|r| {
+        let elements = block.grid.elements(r / per_channel, r % per_channel);
+        elements.map(move |(lane, element)| (block.start + r, lane, element))
+    });
+    rows.collect()
+}
+
 /// One cell of a matrix.
 pub fn cell(main: &mut Main, table: usize, row: usize, column: usize) -> &mut F {
     let matrix = main[table].as_mut().expect("the table has main columns");
@@ -461,7 +495,7 @@ fn take_counts(air: &LookupAir, uses: &mut HashMap<(bool, [F; 4]), u32>) -> Vec<
 fn messages(air: &ActivationAir, matrix: &RowMajorMatrix<F>) -> Vec<(bool, [F; 4])> {
     let mut found = Vec::new();
     for block in &air.blocks {
-        for r in block.first_feature()..block.end() {
+        for r in block.start..block.end() {
             let row = &matrix.values[r * matrix.width()..(r + 1) * matrix.width()];
             for b in 0..air.lanes {
                 let cols = lane(air, b);

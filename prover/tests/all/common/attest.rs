@@ -1,6 +1,6 @@
 //! A bench for attestations: a key, and ways to bend its attestation before it is proved.
 
-use air::chips::weights::WeightsAir;
+use air::chips::weights::{Content, WeightsAir};
 use air::chips::{Air, Chip};
 use air::graph::Model;
 use air::layout::Layout;
@@ -83,7 +83,16 @@ impl Lab {
     /// Row and lane of weight `W[k][j]` of a layer; `k = K` for biases, negative `j` for padding lanes.
     pub fn place(&self, layer: usize, k: usize, j: isize) -> (usize, usize) {
         let air = self.weights_air();
-        let block = air.blocks[layer];
+        let of_layer = |content| {
+            let mut blocks = air.blocks.iter().filter(|b| b.layer == layer);
+            let found = blocks.find(|b| b.content == content);
+            found.expect("every layer has weights and biases")
+        };
+        let weights = of_layer(Content::Term(0));
+        let (block, k) = match k == weights.channels {
+            true => (of_layer(Content::Bias), 0),
+            false => (weights, k),
+        };
         let per_input = block.outputs.div_ceil(air.lanes);
         let empty = per_input * air.lanes - block.outputs;
         let slot = empty.checked_add_signed(j).expect("a lane of the group");
@@ -179,7 +188,7 @@ pub fn recount(layout: &Layout, main: &mut Main) {
         for r in 0..chip.rows() {
             let fixed = &fixed.values[r * fixed.width..(r + 1) * fixed.width];
             // No bytes on the rows of biases.
-            if table == WEIGHTS && fixed[4] + fixed[5] == F::ZERO {
+            if table == WEIGHTS && fixed[4] == F::ZERO {
                 continue;
             }
             for c in 0..chip.widths().main {

@@ -3,11 +3,12 @@
 
 pub mod attack;
 pub mod attest;
+pub mod nets;
 pub mod rekey;
 
 use air::graph::{
-    Activation, Encoding, Function, Graph, Layer, LinearWeights, Model, Range, Requant, Tensor,
-    TensorId,
+    Activation, Axis, Dim, Encoding, Function, Graph, Layer, LayerWeights, Map, Model, Range,
+    Requant, Tensor, TensorId, Term,
 };
 use verifier::BabyBearKeccak;
 use verifier::Privacy;
@@ -73,13 +74,23 @@ impl Default for Spec<'_> {
 }
 
 fn tensor(name: &str, features: u32, positions: u32, range: Range, frac_bits: i16) -> Tensor {
+    let dim = |axis, size| Dim { axis, size };
     Tensor {
         name: name.into(),
         shape: vec![positions, features],
+        dims: vec![dim(Axis::Width, positions), dim(Axis::Feature, features)],
         features,
-        positions,
+        extent: [1, 1, positions],
         range,
         encoding: Encoding::Uniform { frac_bits },
+    }
+}
+
+/// A dense layer's term.
+pub fn dense(input: u32, inputs: u32, outputs: u32, positions: u32) -> Term {
+    Term {
+        input: TensorId(input),
+        map: Map::dense(inputs, outputs, [1, 1, positions]),
     }
 }
 
@@ -99,30 +110,28 @@ pub fn mlp(spec: &Spec<'_>) -> Model {
             Function::Sigmoid => (Range::signed(bits), Range::unsigned(bits)),
             _ => (Range::signed(bits), Range::signed(bits)),
         };
-        let w = LinearWeights {
-            inputs,
-            outputs,
-            values: (0..inputs * outputs)
-                .map(|_| rng.within(-spec.weight_max, spec.weight_max) as i16)
-                .collect(),
-            bias: (0..outputs).map(|_| rng.within(-500, 500)).collect(),
-        };
-        let mut requant = Requant {
-            shift: spec.shift,
-            excess_bits: 0,
-            activation: Activation {
-                function,
-                in_frac_bits: 5,
-                out_frac_bits: if function == Function::Sigmoid { 8 } else { 5 },
-                domain,
-                image,
+        let values = (0..inputs * outputs)
+            .map(|_| rng.within(-spec.weight_max, spec.weight_max) as i16)
+            .collect();
+        let bias = (0..outputs).map(|_| rng.within(-500, 500)).collect();
+        let frac = if function == Function::Sigmoid { 8 } else { 5 };
+        layers.push(Layer {
+            name: format!("layer{i}"),
+            terms: vec![dense(i as u32, inputs, outputs, spec.positions)],
+            output: TensorId(i as u32 + 1),
+            requant: Requant {
+                shift: spec.shift,
+                excess_bits: 0,
+                activation: Activation {
+                    function,
+                    in_frac_bits: 5,
+                    out_frac_bits: frac,
+                    domain,
+                    image,
+                },
             },
-        };
-        let (lo, hi) = w.accumulator_bounds(tensors[i].range);
-        while requant.representable().0 > lo || requant.representable().1 < hi {
-            requant.excess_bits += 1;
-        }
-        let frac = requant.activation.out_frac_bits;
+        });
+        weights.push(LayerWeights::dense(values, bias));
         tensors.push(tensor(
             &format!("h{i}"),
             outputs,
@@ -130,16 +139,9 @@ pub fn mlp(spec: &Spec<'_>) -> Model {
             image,
             frac,
         ));
-        layers.push(Layer {
-            name: format!("layer{i}"),
-            input: TensorId(i as u32),
-            output: TensorId(i as u32 + 1),
-            requant,
-        });
-        weights.push(w);
     }
     let outputs = vec![TensorId(layers.len() as u32)];
-    let model = Model {
+    let mut model = Model {
         graph: Graph {
             tensors,
             layers,
@@ -149,19 +151,36 @@ pub fn mlp(spec: &Spec<'_>) -> Model {
         },
         weights,
     };
+    make_room(&mut model);
     model.validate(MODULUS).expect("the test model is sound");
     model
 }
 
-/// A random input of a model.
+/// Gives every layer as many bits of excess as its worst case takes.
+pub fn make_room(model: &mut Model) {
+    for (layer, weights) in model.weights.iter().enumerate() {
+        let graph = &model.graph;
+        let (lo, hi) = weights.accumulator_bounds(graph, &graph.layers[layer]);
+        let requant = &mut model.graph.layers[layer].requant;
+        requant.excess_bits = 0;
+        while requant.representable().0 > lo || requant.representable().1 < hi {
+            requant.excess_bits += 1;
+        }
+    }
+}
+
+/// Random inputs of a model.
 pub fn input(model: &Model, seed: u64) -> Vec<Vec<i32>> {
     let mut rng = Rng(seed);
-    let tensor = &model.graph.tensors[0];
-    vec![
+    let mut random = |tensor: &Tensor| {
+        let range = tensor.range;
         (0..tensor.len())
-            .map(|_| rng.within(tensor.range.lo, tensor.range.hi))
-            .collect(),
-    ]
+            .map(|_| rng.within(range.lo, range.hi))
+            .collect()
+    };
+    let graph = &model.graph;
+    let tensors = graph.inputs.iter().map(|id| &graph.tensors[id.index()]);
+    tensors.map(&mut random).collect()
 }
 
 /// One layer of one output on inputs of four bits, with every number chosen by the caller:
@@ -178,7 +197,7 @@ pub fn affine(values: &[i16], bias: i32, requant: Requant) -> Model {
             ],
             layers: vec![Layer {
                 name: "affine".into(),
-                input: TensorId(0),
+                terms: vec![dense(0, inputs, 1, 1)],
                 output: TensorId(1),
                 requant,
             }],
@@ -186,12 +205,7 @@ pub fn affine(values: &[i16], bias: i32, requant: Requant) -> Model {
             outputs: vec![TensorId(1)],
             post: vec![vec![]],
         },
-        weights: vec![LinearWeights {
-            inputs,
-            outputs: 1,
-            values: values.to_vec(),
-            bias: vec![bias],
-        }],
+        weights: vec![LayerWeights::dense(values.to_vec(), vec![bias])],
     };
     model.validate(MODULUS).expect("the test model is sound");
     model

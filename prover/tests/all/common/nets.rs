@@ -187,6 +187,154 @@ impl Net {
     }
 }
 
+/// An axis with a kernel, on which as many positions are written as are read, or every `stride`-th.
+fn kernel(size: u32, taps: u32, stride: u32) -> AxisMap {
+    AxisMap {
+        taps,
+        stride,
+        pad: (taps / 2) as i32,
+        ..AxisMap::identity(size)
+    }
+}
+
+impl Net {
+    /// A 3 × 3 convolution with a border of one pixel.
+    pub fn conv3x3(
+        &self,
+        id: TensorId,
+        groups: u32,
+        outputs: u32,
+        stride: u32,
+    ) -> (Term, [u32; 3]) {
+        let [depth, height, width] = self.tensor(id).extent;
+        let axes = [
+            AxisMap::identity(depth),
+            kernel(height, 3, stride),
+            kernel(width, 3, stride),
+        ];
+        let extent = [depth, height.div_ceil(stride), width.div_ceil(stride)];
+        (self.conv(id, groups, outputs / groups, axes), extent)
+    }
+
+    /// Every second position of an axis, the first of them at `offset`, times a constant.
+    pub fn every_second(&self, id: TensorId, axis: usize, offset: i32, factor: i32) -> Term {
+        let mut term = self.scale(id, factor);
+        term.map.axes[axis].stride = 2;
+        term.map.axes[axis].pad = -offset;
+        term
+    }
+
+    /// The larger of each pair of neighbours on an axis: `max(a, b) = b + relu(a − b)`.
+    pub fn pool_pairs(&mut self, id: TensorId, axis: usize) -> TensorId {
+        let (features, mut extent) = (self.tensor(id).features, self.tensor(id).extent);
+        extent[axis] /= 2;
+        let pair = [(0, 1), (1, -1)].map(|(o, f)| self.every_second(id, axis, o, f));
+        let above = self.plain(features, extent, pair.to_vec(), Function::Relu, 0);
+        let terms = vec![self.scale(above, 1), self.every_second(id, axis, 1, 1)];
+        self.plain(features, extent, terms, Function::Relu, 0)
+    }
+
+    /// A layer without biases.
+    pub fn plain(
+        &mut self,
+        features: u32,
+        extent: [u32; 3],
+        terms: Vec<Term>,
+        function: Function,
+        shift: u8,
+    ) -> TensorId {
+        let id = self.layer(features, extent, terms, function, shift);
+        if let Some(weights) = self.weights.last_mut() {
+            weights.bias.fill(0);
+        }
+        id
+    }
+}
+
+/// A network of one convolution with a border, strided or not, depthwise or not.
+pub fn convolution(stride: u32, groups: u32) -> Model {
+    let mut net = Net::new(5, 2, [1, 6, 5]);
+    let (term, extent) = net.conv3x3(net.input(), groups, 2, stride);
+    let _ = net.layer(2, extent, vec![term], Function::Identity, 5);
+    net.finish()
+}
+
+/// A maximum over windows of 2 × 2, on two channels.
+pub fn max_pool() -> Model {
+    let mut net = Net::new(6, 2, [1, 4, 6]);
+    let x = net.input();
+    let shape = net.tensor(x).clone();
+    let positive = net.plain(2, shape.extent, vec![net.scale(x, 1)], Function::Relu, 0);
+    let rows = net.pool_pairs(positive, 1);
+    let _ = net.pool_pairs(rows, 2);
+    net.finish()
+}
+
+/// A mean over all positions, and one over windows of 2 × 2.
+pub fn averages() -> Model {
+    let mut net = Net::new(7, 3, [1, 4, 4]);
+    let x = net.input();
+    let mut all = net.scale(x, 1);
+    for axis in &mut all.map.axes {
+        axis.expand = 0;
+    }
+    let _ = net.plain(3, [1; 3], vec![all], Function::Identity, 4);
+    let mut windows = net.scale(x, 1);
+    for axis in &mut windows.map.axes[1..] {
+        // j = 2q + δ.
+        (axis.taps, axis.stride) = (2, 2);
+    }
+    windows.map.kernel = Kernel::Taps(vec![1; 4]);
+    let _ = net.plain(3, [1, 2, 2], vec![windows], Function::Identity, 2);
+    net.finish()
+}
+
+/// `relu(conv(x) + 3·x)`.
+pub fn residual() -> Model {
+    let mut net = Net::new(8, 2, [1, 4, 5]);
+    let x = net.input();
+    let (term, extent) = net.conv3x3(x, 1, 2, 1);
+    let branch = net.layer(2, extent, vec![term], Function::Relu, 5);
+    let terms = vec![net.scale(branch, 1), net.scale(x, 3)];
+    let _ = net.plain(2, extent, terms, Function::Relu, 1);
+    net.finish()
+}
+
+/// Channels times their own sums.
+pub fn gate() -> Model {
+    let mut net = Net::new(9, 3, [1, 3, 4]);
+    let x = net.input();
+    let mut sum = net.scale(x, 1);
+    for axis in &mut sum.map.axes {
+        axis.expand = 0;
+    }
+    let sums = net.plain(3, [1; 3], vec![sum], Function::Identity, 2);
+    let _ = net.plain(3, [1, 3, 4], vec![net.gate(x, sums)], Function::Identity, 4);
+    net.finish()
+}
+
+/// A little of everything: two strides, a gate, a residual sum, and a tensor that is read by a layer
+/// and is an output as well.
+pub fn small() -> Model {
+    let mut net = Net::new(10, 2, [1, 4, 5]);
+    let x = net.input();
+    let (term, extent) = net.conv3x3(x, 1, 2, 1);
+    let y = net.layer(2, extent, vec![term, net.scale(x, 7)], Function::Relu, 5);
+    let (term, extent) = net.conv3x3(y, 2, 2, 2);
+    let strided = net.layer(2, extent, vec![term], Function::Identity, 5);
+    let squeezed = net.layer(2, [1; 3], vec![net.flat(strided, 2)], Function::Relu, 6);
+    let shape = net.tensor(y).extent;
+    let gated = net.layer(2, shape, vec![net.gate(y, squeezed)], Function::Identity, 5);
+    let _ = net.layer(3, [1; 3], vec![net.flat(gated, 3)], Function::Identity, 6);
+    let mut model = net.finish();
+    model.graph.outputs.push(strided);
+    model.graph.post.push(vec![]);
+    model
+        .validate(MODULUS)
+        .expect("a tensor may be read and shown");
+    model
+}
+
 /// The size of an output axis that holds every product, cropped by `crop` on either side.
 pub fn out_size(axis: &AxisMap, inputs: u32) -> u32 {
     (0..4096)

@@ -1,5 +1,6 @@
 //! Witnesses that fit the same statement, proofs of them, and what a verifier sees of a proof.
 
+use air::builder::Drawn as Projection;
 use air::graph::{Evaluation, Model};
 use air::statement::{Policy, Visibility};
 use p3_field::{BasedVectorSpace, Field, PrimeCharacteristicRing, TwoAdicField};
@@ -103,8 +104,7 @@ pub const OF_PROOF: [Of; 4] = [Of::Main, Of::Projection, Of::Lookup, Of::Quotien
 /// A proof and what was drawn while it was verified.
 pub struct Seen {
     pub file: ProofFile<Toy>,
-    pub sigma: EF,
-    pub rho: EF,
+    pub projection: Projection<EF>,
     pub alpha: EF,
     pub beta: EF,
     pub lambda: EF,
@@ -126,11 +126,14 @@ impl Seen {
             EF::from_basis_coefficients_slice(limbs).expect("there are as many as needed")
         });
         let mut next = || challenges.next().expect("a proof has more challenges");
-        let [sigma, rho, _tau, alpha, beta, lambda, zeta, batch] = core::array::from_fn(|_| next());
+        let [width, rho, height, depth, alpha, beta, lambda, zeta, batch] =
+            core::array::from_fn(|_| next());
         Self {
             file,
-            sigma,
-            rho,
+            projection: Projection {
+                rho,
+                sigma: [depth, height, width],
+            },
             alpha,
             beta,
             lambda,

@@ -51,7 +51,12 @@ impl Guess {
         Self {
             setup: SetupTraces::generate(&layout, model),
             receivers: statement.receivers(&model.graph),
-            main: generate_main(&layout, &bench.evaluation, &policy.salts(&model.graph)),
+            main: generate_main(
+                &layout,
+                model,
+                &bench.evaluation,
+                &policy.salts(&model.graph),
+            ),
             layout,
         }
     }
@@ -59,7 +64,7 @@ impl Guess {
     /// The challenges of a proof.
     fn challenges(&self, seen: &Seen) -> Challenges<EF> {
         let (powers, receivers) = (self.layout.power_counts(), self.receivers.clone());
-        Challenges::projection(seen.sigma, seen.rho, powers, receivers)
+        Challenges::projection(seen.projection, powers, receivers)
             .with_lookup(seen.alpha, seen.beta)
     }
 
@@ -91,6 +96,7 @@ impl Guess {
     /// The messages of a table's live rows.
     fn messages(&self, t: usize, projection: &[EF], challenges: &Challenges<EF>) -> Vec<(EF, F)> {
         let table = &self.layout.tables[t];
+        let challenges = &challenges.for_chip(&table.chip);
         let form = table.chip.weight_form::<EF>(challenges);
         let form = form
             .zip(self.setup.weight[t].as_ref())
