@@ -256,7 +256,7 @@ impl OverhangAir {
                 .flat_map(|f| (0..block.stretches.len()).map(move |i| (f, i)));
             for (r, (feature, i)) in (block.start..).zip(rows) {
                 let from = self.lanes * usize::from(block.stretches[i].down);
-                let cells = &main.values[r * self.lanes..(r + 1) * self.lanes];
+                let cells = &main.values[r * main.width..(r + 1) * main.width];
                 let terms = forms[from..].iter().zip(cells);
                 t += terms.map(|(&c, &x)| c * x).sum::<EF>();
                 let ratio = self.ratios.find(&Self::ratio(block, feature, i));
