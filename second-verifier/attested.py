@@ -149,7 +149,7 @@ def weights_fixed(table):
     for r, (block, ratio) in enumerate(table.steps):
         flag = BIASES if block.term is None else WEIGHT_ROWS
         rows[r].update({flag: 1, KEEP: int(block.layer == above), RATIO + ratio: 1})
-        if block.term is None:
+        if r + 1 == len(table.steps) or table.steps[r + 1][0].layer != block.layer:
             rows[r + 1].update({LAYER: block.layer, COUNT: 1})
         above = block.layer
     return rows
