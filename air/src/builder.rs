@@ -190,6 +190,10 @@ pub trait AirBuilder {
     fn constants(&self) -> &[Self::EF] {
         &self.challenges().constants
     }
+    /// Whether assertions are read. Where they are not, a chip need not work them out.
+    fn wants_constraints(&self) -> bool {
+        true
+    }
     /// Asserts that a base expression is zero on every row.
     fn assert_zero(&mut self, name: &'static str, x: Self::Expr);
     /// Asserts that an extension expression is zero on every row.
@@ -289,6 +293,10 @@ where
 
     fn challenges(&self) -> &Challenges<EF> {
         self.0.challenges
+    }
+
+    fn wants_constraints(&self) -> bool {
+        false
     }
 
     fn assert_zero(&mut self, _name: &'static str, _x: E) {}

@@ -13,7 +13,7 @@ use crate::builder::Challenges;
 use crate::chips::Chip;
 use crate::chips::activation::Factors;
 use crate::chips::lookup::{LookupAir, LookupContent};
-use crate::graph::{Evaluation, Frame, Model, accumulate_frame};
+use crate::graph::{Evaluation, Model, accumulate_box};
 use crate::layout::{Layout, Table};
 use crate::statement::{Salt, words};
 
@@ -59,11 +59,10 @@ pub fn generate_main<F: Field>(
     salts: &[Option<Salt>],
 ) -> Vec<Option<RowMajorMatrix<F>>> {
     let functions = layout.functions();
-    let frame = |layer: usize| {
+    let product = |layer: usize, lo, hi| {
         let (graph, weights) = (&model.graph, &model.weights[layer]);
         let layer = &graph.layers[layer];
-        let frame = Frame::new(graph, layer);
-        accumulate_frame(graph, layer, weights, &evaluation.tensors, &frame)
+        accumulate_box(graph, layer, weights, &evaluation.tensors, lo, hi)
     };
     let values = |tensor: usize| evaluation.tensors[tensor].as_slice();
     let salt = |tensor: usize| salts.get(tensor).copied().flatten();
@@ -76,13 +75,12 @@ pub fn generate_main<F: Field>(
             let height = table.height();
             match &table.chip {
                 Chip::Activation(air) => Some(air.generate_main(evaluation, functions, height)),
-                Chip::Overhang(air) => Some(air.generate_main(&frame, height)),
+                Chip::Overhang(air) => Some(air.generate_main(&product, height)),
                 Chip::Lookup(air) => counter.map(|c| air.generate_main(&c.counts, height)),
                 // An attestation is about no evaluation: see `generate_attestation`.
-                Chip::Weights(_)
-                | Chip::Sums(_)
-                | Chip::AttestWeights(_)
-                | Chip::AttestSums(_) => None,
+                Chip::Weights(_) | Chip::Sums(_) | Chip::AttestWeights(_) | Chip::AttestSums(_) => {
+                    None
+                }
                 Chip::Sha256(air) => {
                     let salt = salt(air.tensor.tensor);
                     Some(air.generate_main(values(air.tensor.tensor), salt.as_ref(), height))

@@ -2,7 +2,7 @@
 //!
 //! The quantised model is evaluated with the exact integers a proof would speak about, and compared
 //! with the ONNX file run in floating point, sample by sample. Numbers cross the border with
-//! [`quantise_inputs`] and [`dequantise_outputs`]: ONNX stores a batch item after the other, the
+//! [`quantise_inputs`] and [`dequantise_outputs`]: ONNX stores elements in the order of its shapes, the
 //! graph a feature after the other.
 
 use air::graph::{EvalError, Function, Graph, Model, TensorId, evaluate};
@@ -97,7 +97,7 @@ pub enum InputError {
     },
 }
 
-/// Turns row-major ONNX inputs into the graph's integers, `[feature][position]`. Values beyond an
+/// Turns row-major ONNX inputs into the graph's integers, in the order of its tensors. Values beyond an
 /// input's range saturate.
 pub fn quantise_inputs(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<Vec<i32>>, InputError> {
     quantise_tensors(graph, &graph.inputs, inputs)
@@ -124,13 +124,12 @@ pub fn quantise_tensors(
                 got: data.len(),
             });
         }
-        let (features, positions) = (tensor.features as usize, tensor.positions as usize);
+        let positions = tensor.positions();
         let mut out = vec![0; data.len()];
-        for (index, &x) in data.iter().enumerate() {
-            let (p, f) = (index / features, index % features);
-            out[f * positions + p] = tensor
+        for (index, (at, &x)) in tensor.row_major().into_iter().zip(data).enumerate() {
+            out[at] = tensor
                 .encoding
-                .quantise(f, f64::from(x), tensor.range)
+                .quantise(at / positions, f64::from(x), tensor.range)
                 .ok_or_else(|| InputError::NotFinite {
                     name: tensor.name.clone(),
                     index,
@@ -150,14 +149,11 @@ pub fn dequantise_outputs(graph: &Graph, outputs: &[Vec<i32>]) -> Vec<Vec<f64>> 
             return Vec::new();
         }
         let tensor = &graph.tensors[id.index()];
-        let (features, positions) = (tensor.features as usize, tensor.positions as usize);
-        (0..positions * features)
-            .map(|index| {
-                let (p, f) = (index / features, index % features);
-                let q = data.get(f * positions + p).copied().unwrap_or(0);
-                tensor.encoding.dequantise(f, q)
-            })
-            .collect()
+        let real = |at: usize| {
+            let q = data.get(at).copied().unwrap_or(0);
+            tensor.encoding.dequantise(at / tensor.positions(), q)
+        };
+        tensor.row_major().into_iter().map(real).collect()
     };
     graph.outputs.iter().zip(outputs).map(one).collect()
 }
@@ -165,8 +161,7 @@ pub fn dequantise_outputs(graph: &Graph, outputs: &[Vec<i32>]) -> Vec<Vec<f64>> 
 /// Applies each output's post-operations, such as softmax, to row-major numbers.
 pub fn apply_post_ops(graph: &Graph, outputs: &mut [Vec<f64>]) {
     for ((id, post), data) in graph.outputs.iter().zip(&graph.post).zip(outputs) {
-        let features = graph.tensors[id.index()].features as usize;
-        apply_post(post, features, data);
+        apply_post(post, &graph.tensors[id.index()], data);
     }
 }
 

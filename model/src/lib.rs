@@ -46,7 +46,8 @@ pub mod import;
 pub mod quantise;
 
 pub use self::float::{
-    Affine, FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode, Linear, Trace,
+    Affine, FloatGraph, FloatLayer, FloatOutput, FloatTensor, FloatTerm, ImportedNode, ShapeError,
+    Trace,
 };
 pub use self::import::{
     FloatRunner, ImportError, ImportOptions, import_bytes, import_path, import_with_reference,

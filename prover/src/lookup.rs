@@ -4,8 +4,7 @@ use air::builder::{Challenges, MessageCollector, Over, Row};
 use air::chips::Air;
 use air::chips::weights::linear_form;
 use air::layout::Table;
-use air::logup::fill_columns;
-use p3_field::{ExtensionField, Field, PackedFieldExtension, PackedValue};
+use p3_field::{ExtensionField, Field, PackedFieldExtension, PackedValue, PrimeCharacteristicRing};
 use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
@@ -30,24 +29,70 @@ pub(crate) fn generate<F: Field, EF: ExtensionField<F>>(
         (Some(coefficients), Some(weight)) => Some(linear_form::<F, EF>(weight, &coefficients)),
         _ => None,
     };
-    let (live, per_row) = (table.chip.rows(), table.widths.messages);
+    let (live, width) = (table.chip.rows(), table.widths.lookup());
+    let mut columns = EF::zero_vec(width * table.height());
+    if width == 0 {
+        return (columns, EF::ZERO);
+    }
     let lanes = F::Packing::WIDTH;
-    let messages: Vec<(EF, F)> = (0..live.div_ceil(lanes))
-        .into_par_iter()
-        .flat_map_iter(|chunk| {
-            let first = chunk * lanes;
-            let rows = lanes.min(live - first);
-            let packed = packed_messages(table, traces, form.as_deref(), challenges, first);
-            debug_assert_eq!(packed.len(), per_row);
-            (0..rows).flat_map(move |lane| {
-                packed
-                    .iter()
-                    .map(move |(d, m)| (d.extract(lane), m.as_slice()[lane]))
-                    .collect::<Vec<_>>()
-            })
+    let mut sums = EF::zero_vec(live.next_multiple_of(lanes));
+    let packs = columns.par_chunks_mut(lanes * width);
+    let packs = packs.zip(sums.par_chunks_exact_mut(lanes)).enumerate();
+    packs.for_each(|(pack, (columns, sums))| {
+        let first = pack * lanes;
+        let mut messages = packed_messages(table, traces, form.as_deref(), challenges, first);
+        debug_assert_eq!(messages.len(), table.widths.messages);
+        if first + lanes > live {
+            // Beyond the live rows denominators are 0.
+            for (d, _) in &mut messages {
+                let known = *d;
+                *d = EF::ExtensionPacking::from_ext_fn(|lane| match first + lane < live {
+                    true => known.extract(lane),
+                    false => EF::ONE,
+                });
+            }
+        }
+        let fractions = packed_fractions::<F, EF>(&messages);
+        for (lane, (row, sum)) in columns.chunks_exact_mut(width).zip(sums).enumerate() {
+            if first + lane >= live {
+                break;
+            }
+            for (slot, pair) in row.iter_mut().zip(fractions.chunks_exact(2)) {
+                *slot = (pair[0] + pair[1]).extract(lane);
+                *sum += *slot;
+            }
+            // An odd message has no column.
+            if let [odd] = fractions.chunks_exact(2).remainder() {
+                *sum += odd.extract(lane);
+            }
+        }
+    });
+    let mut acc = EF::ZERO;
+    for (row, &sum) in columns.chunks_exact_mut(width).zip(&sums[..live]) {
+        row[width - 1] = acc;
+        acc += sum;
+    }
+    (columns, acc)
+}
+
+/// `count/denominator` of every message, with one inversion for all of a row.
+fn packed_fractions<F: Field, EF: ExtensionField<F>>(
+    messages: &[(EF::ExtensionPacking, F::Packing)],
+) -> Vec<EF::ExtensionPacking> {
+    let mut product = EF::ExtensionPacking::ONE;
+    let mut fractions: Vec<_> = (messages.iter())
+        .map(|&(d, _)| {
+            let before = product;
+            product *= d;
+            before
         })
         .collect();
-    fill_columns(&messages, per_row, table.height())
+    let mut inverse = EF::ExtensionPacking::from_ext_fn(|lane| product.extract(lane).inverse());
+    for (slot, &(d, count)) in fractions.iter_mut().zip(messages).rev() {
+        *slot = *slot * inverse * count;
+        inverse *= d;
+    }
+    fractions
 }
 
 /// The messages of the packed rows from `first` on.

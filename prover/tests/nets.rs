@@ -24,14 +24,18 @@ fn random_nets() {
         let model = nets::random(seed);
         let mut rng = Rng(seed + 1000);
         let t = &model.graph.tensors[0];
-        let x: Vec<i32> = (0..t.len()).map(|_| rng.within(t.range.lo, t.range.hi)).collect();
+        let x: Vec<i32> = (0..t.len())
+            .map(|_| rng.within(t.range.lo, t.range.hi))
+            .collect();
         let evaluation = evaluate(&model, &[x]).unwrap();
         let profile = &Profile::ALL[0];
         let prover = prover::Prover::<P>::new(model, profile, verifier::Privacy::None).unwrap();
         let failures = prover.check(&evaluation, 5);
         assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
         if seed < 6 {
-            let file = prover.prove(&evaluation, &air::statement::Policy::PUBLIC).unwrap();
+            let file = prover
+                .prove(&evaluation, &air::statement::Policy::PUBLIC)
+                .unwrap();
             verifier::verify_file(prover.verifying_key(), &file).unwrap();
         }
     }
@@ -39,8 +43,43 @@ fn random_nets() {
 #[test]
 fn show() {
     let model = nets::random(std::env::var("SEED").unwrap_or("0".into()).parse().unwrap());
-    for (i,t) in model.graph.tensors.iter().enumerate() { eprintln!("{i} {:?} {:?}", t.features, t.extent); }
-    for l in &model.graph.layers { for t in &l.terms { eprintln!("{} <- {:?} m{:?} g{} i{} o{} {:?} {:?}", l.name, t.input, t.map.merged, t.map.groups, t.map.inputs, t.map.outputs, t.map.axes, t.map.kernel); } }
-    let prover = prover::Prover::<P>::new(model, &Profile::ALL[0], verifier::Privacy::None).unwrap();
-    for t in &prover.verifying_key().layout.tables { match &t.chip { air::chips::Chip::Activation(a) => { eprintln!("lanes {}", a.lanes); for b in &a.blocks { eprintln!("t{} start {} {:?}", b.tensor, b.start, b.grid);} }, air::chips::Chip::Weights(a) => for b in &a.blocks { eprintln!("w term {} ch {} res {} counts {:?}", b.term, b.channels, b.residues, b.counts)}, _=>{} } }
+    for (i, t) in model.graph.tensors.iter().enumerate() {
+        eprintln!("{i} {:?} {:?}", t.features, t.extent);
+    }
+    for l in &model.graph.layers {
+        for t in &l.terms {
+            eprintln!(
+                "{} <- {:?} m{:?} g{} i{} o{} {:?} {:?}",
+                l.name,
+                t.input,
+                t.map.merged,
+                t.map.groups,
+                t.map.inputs,
+                t.map.outputs,
+                t.map.axes,
+                t.map.kernel
+            );
+        }
+    }
+    let prover =
+        prover::Prover::<P>::new(model, &Profile::ALL[0], verifier::Privacy::None).unwrap();
+    for t in &prover.verifying_key().layout.tables {
+        match &t.chip {
+            air::chips::Chip::Activation(a) => {
+                eprintln!("lanes {}", a.lanes);
+                for b in &a.blocks {
+                    eprintln!("t{} start {} {:?}", b.tensor, b.start, b.grid);
+                }
+            }
+            air::chips::Chip::Weights(a) => {
+                for b in &a.blocks {
+                    eprintln!(
+                        "w term {} ch {} res {} counts {:?}",
+                        b.term, b.channels, b.residues, b.counts
+                    )
+                }
+            }
+            _ => {}
+        }
+    }
 }

@@ -9,6 +9,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_FRAC_BITS, MAX_TABLE_ENTRIES, Range};
 
+/// A parameter of a function: an `f32`, kept as its bits so that functions can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Param(u32);
+
+impl Param {
+    /// The parameter of this value.
+    pub const fn new(value: f32) -> Self {
+        Self(value.to_bits())
+    }
+
+    /// The value, exactly.
+    pub const fn value(self) -> f64 {
+        f32::from_bits(self.0) as f64
+    }
+}
+
 /// A real function of one variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Function {
@@ -20,6 +36,38 @@ pub enum Function {
     Sigmoid,
     /// `(e^x − e^(−x)) / (e^x + e^(−x))`
     Tanh,
+    /// `min(max(x, lo), hi)`
+    Clip {
+        /// Smallest result.
+        lo: Param,
+        /// Largest result.
+        hi: Param,
+    },
+    /// `x` where that is positive, else `alpha·x`
+    LeakyRelu {
+        /// Slope below 0.
+        alpha: Param,
+    },
+    /// `x · min(max(x/6 + 1/2, 0), 1)`
+    HardSwish,
+    /// `min(max(alpha·x + beta, 0), 1)`
+    HardSigmoid {
+        /// Slope.
+        alpha: Param,
+        /// Value at 0.
+        beta: Param,
+    },
+    /// `x / (1 + e^(−x))`
+    Silu,
+    /// `x` where that is positive, else `alpha·(e^x − 1)`
+    Elu {
+        /// Limit below 0, negated.
+        alpha: Param,
+    },
+    /// `ln(1 + e^x)`
+    Softplus,
+    /// `x/2 · (1 + erf(x/√2))`
+    Gelu,
 }
 
 impl Function {
@@ -27,34 +75,83 @@ impl Function {
     pub fn apply(self, x: f64) -> f64 {
         match self {
             Self::Identity => x,
-            Self::Relu => {
-                if x > 0.0 {
-                    x
-                } else {
-                    0.0
-                }
-            }
-            Self::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
+            Self::Relu => positive(x),
+            Self::Sigmoid => sigmoid(x),
             Self::Tanh => libm::tanh(x),
+            Self::Clip { lo, hi } => libm::fmin(libm::fmax(x, lo.value()), hi.value()),
+            Self::LeakyRelu { alpha } if x < 0.0 => alpha.value() * x,
+            Self::LeakyRelu { .. } => x,
+            Self::HardSwish => x * unit(x / 6.0 + 0.5),
+            Self::HardSigmoid { alpha, beta } => unit(alpha.value() * x + beta.value()),
+            Self::Silu => x * sigmoid(x),
+            Self::Elu { alpha } if x < 0.0 => alpha.value() * libm::expm1(x),
+            Self::Elu { .. } => x,
+            Self::Softplus => positive(x) + libm::log1p(libm::exp(-libm::fabs(x))),
+            Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)),
+        }
+    }
+
+    /// Whether `f(c·x) = c·f(x)` for every positive `c`: its table depends on the ratio of the scales
+    /// alone.
+    pub const fn is_homogeneous(self) -> bool {
+        matches!(self, Self::Identity | Self::Relu | Self::LeakyRelu { .. })
+    }
+
+    /// Whether no result is negative.
+    pub fn is_never_negative(self) -> bool {
+        match self {
+            Self::Relu | Self::Sigmoid | Self::HardSigmoid { .. } | Self::Softplus => true,
+            Self::Clip { lo, .. } => lo.value() >= 0.0,
+            _ => false,
+        }
+    }
+
+    /// Whether the parameters are finite, and in order.
+    fn is_sound(self) -> bool {
+        match self {
+            Self::Clip { lo, hi } => {
+                lo.value().is_finite() && hi.value().is_finite() && lo.value() <= hi.value()
+            }
+            Self::LeakyRelu { alpha } | Self::Elu { alpha } => alpha.value().is_finite(),
+            Self::HardSigmoid { alpha, beta } => {
+                alpha.value().is_finite() && beta.value().is_finite()
+            }
+            _ => true,
         }
     }
 }
 
-impl Function {
-    /// Whether `f(c·x) = c·f(x)` for all `c > 0`.
-    pub const fn is_homogeneous(self) -> bool {
-        matches!(self, Self::Identity | Self::Relu)
-    }
+fn positive(x: f64) -> f64 {
+    if x > 0.0 { x } else { 0.0 }
+}
+
+/// The nearest number in [0, 1].
+fn unit(x: f64) -> f64 {
+    libm::fmin(libm::fmax(x, 0.0), 1.0)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-x))
 }
 
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Identity => "Identity",
-            Self::Relu => "Relu",
-            Self::Sigmoid => "Sigmoid",
-            Self::Tanh => "Tanh",
-        })
+        match self {
+            Self::Identity => f.write_str("Identity"),
+            Self::Relu => f.write_str("Relu"),
+            Self::Sigmoid => f.write_str("Sigmoid"),
+            Self::Tanh => f.write_str("Tanh"),
+            Self::Clip { lo, hi } => write!(f, "Clip({}, {})", lo.value(), hi.value()),
+            Self::LeakyRelu { alpha } => write!(f, "LeakyRelu({})", alpha.value()),
+            Self::HardSwish => f.write_str("HardSwish"),
+            Self::HardSigmoid { alpha, beta } => {
+                write!(f, "HardSigmoid({}, {})", alpha.value(), beta.value())
+            }
+            Self::Silu => f.write_str("Silu"),
+            Self::Elu { alpha } => write!(f, "Elu({})", alpha.value()),
+            Self::Softplus => f.write_str("Softplus"),
+            Self::Gelu => f.write_str("Gelu"),
+        }
     }
 }
 
@@ -101,6 +198,7 @@ impl Activation {
         let range_ok = |r: Range| !r.is_empty() && r.max_abs() <= 1 << 24;
         range_ok(self.domain)
             && range_ok(self.image)
+            && self.function.is_sound()
             && self.domain.len() <= MAX_TABLE_ENTRIES
             && frac_ok(self.in_frac_bits)
             && frac_ok(self.out_frac_bits)

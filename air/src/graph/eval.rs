@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use p3_maybe_rayon::prelude::*;
 
-use super::map::{Frame, Kernel, Map, strides};
-use super::{Graph, Layer, LayerWeights, Model, Requantised, Tensor};
+use super::map::{Kernel, Map, strides};
+use super::{AXES, Graph, Layer, LayerWeights, Model, Requantised, Tensor};
 
 /// Everything computed on the way from the inputs to the outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,21 +107,23 @@ pub fn accumulate(
     acc
 }
 
-/// What the terms of a layer add up to on the whole of a frame, `[feature][position]`, without biases.
-pub fn accumulate_frame(
+/// What the terms of a layer add up to at the positions of a box, `[feature][position]`, without biases.
+/// The box may lie anywhere.
+pub fn accumulate_box(
     graph: &Graph,
     layer: &Layer,
     weights: &LayerWeights,
     tensors: &[Vec<i32>],
-    frame: &Frame,
+    lo: [i32; AXES],
+    hi: [i32; AXES],
 ) -> Vec<i64> {
-    // The frame is the output of the same layer with other padding.
+    // The box is the output of the same layer with other padding.
     let mut graph = graph.clone();
     let mut layer = layer.clone();
     let output = &mut graph.tensors[layer.output.index()];
-    output.extent = core::array::from_fn(|a| (frame.hi[a] - frame.lo[a]) as u32);
+    output.extent = core::array::from_fn(|a| (hi[a] - lo[a]) as u32);
     for term in &mut layer.terms {
-        for (axis, lo) in term.map.axes.iter_mut().zip(frame.lo) {
+        for (axis, lo) in term.map.axes.iter_mut().zip(lo) {
             axis.pad -= lo * axis.stride as i32;
         }
     }

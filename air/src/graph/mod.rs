@@ -29,8 +29,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::activation::{Activation, Function};
-pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_frame, evaluate};
+pub use self::activation::{Activation, Function, Param};
+pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_box, evaluate};
 pub use self::map::{AxisMap, Frame, Kernel, Map, Term};
 pub use self::requant::{Requant, Requantised};
 pub use self::tensor::{AXES, Axis, Dim, Encoding, Range, Tensor, TensorId};
@@ -320,19 +320,29 @@ impl Graph {
     }
 }
 
+/// The product of some sizes, if it fits.
+fn product(sizes: impl IntoIterator<Item = u32>) -> Option<u64> {
+    let mut sizes = sizes.into_iter().map(u64::from);
+    sizes.try_fold(1u64, u64::checked_mul)
+}
+
 fn tensor_is_sound(tensor: &Tensor) -> bool {
     let extents = 1..=MAX_EXTENT;
-    let product = |sizes: &mut dyn Iterator<Item = u32>| {
-        sizes.fold(Some(1u64), |n, d| n?.checked_mul(u64::from(d)))
-    };
-    let positions = product(&mut tensor.extent.iter().copied());
+    let positions = product(tensor.extent);
     let elements = positions.and_then(|p| p.checked_mul(u64::from(tensor.features)));
     let on_axis = |axis: Axis, size: u32| {
-        let mut sizes = tensor.dims.iter().filter(|d| d.axis == axis).map(|d| d.size);
-        product(&mut sizes) == Some(u64::from(size))
+        let sizes = tensor
+            .dims
+            .iter()
+            .filter(|d| d.axis == axis)
+            .map(|d| d.size);
+        product(sizes) == Some(u64::from(size))
     };
     let dims_ok = on_axis(Axis::Feature, tensor.features)
-        && Axis::POSITION.into_iter().zip(tensor.extent).all(|(axis, size)| on_axis(axis, size));
+        && Axis::POSITION
+            .into_iter()
+            .zip(tensor.extent)
+            .all(|(axis, size)| on_axis(axis, size));
     let frac_ok = |f: i16| (-MAX_FRAC_BITS..=MAX_FRAC_BITS).contains(&f);
     let encoding_ok = match &tensor.encoding {
         Encoding::Uniform { frac_bits } => frac_ok(*frac_bits),
@@ -349,7 +359,7 @@ fn tensor_is_sound(tensor: &Tensor) -> bool {
     extents.contains(&tensor.features)
         && tensor.extent.iter().all(|n| extents.contains(n))
         && elements.is_some_and(|n| n <= MAX_ELEMENTS)
-        && product(&mut tensor.shape.iter().copied()) == elements
+        && product(tensor.shape.iter().copied()) == elements
         && dims_ok
         && !tensor.range.is_empty()
         && tensor.range.len() <= MAX_RANGE

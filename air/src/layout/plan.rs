@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::TermIds;
 use super::cost::{self, MAX_LANES};
 use crate::chips::activation::grid::{Demand, Grid};
-use crate::chips::activation::{Limbs, readers_of, slots_for};
+use crate::chips::activation::{Limbs, RowShape, readers_of, slots_for};
 use crate::graph::{Graph, Kernel};
 use crate::hiding::Hiding;
 use crate::logup::lookup_width;
@@ -48,8 +48,10 @@ pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TableP
     let candidates = PARTITIONS.iter().map(|partition| {
         let tables: Vec<(u64, TablePlan)> = (partition.iter())
             .filter_map(|part| {
-                let mut tensors: Vec<usize> =
-                    part.iter().flat_map(|&k| kinds[k].iter().copied()).collect();
+                let mut tensors: Vec<usize> = part
+                    .iter()
+                    .flat_map(|&k| kinds[k].iter().copied())
+                    .collect();
                 tensors.sort_unstable();
                 (!tensors.is_empty()).then(|| Facts::new(graph, ids, tensors, hiding).best())
             })
@@ -90,20 +92,13 @@ struct Facts<'a> {
     tensors: Vec<usize>,
     /// Rows for each number of lanes from 1 on.
     rows: Vec<usize>,
-    /// Projection columns.
-    projection: usize,
-    /// Messages that are not a lane's.
-    claims: usize,
+    /// What a row has beside its lanes.
+    shape: RowShape,
     bits: Vec<(u8, u8)>,
 }
 
 impl<'a> Facts<'a> {
-    fn new(
-        graph: &Graph,
-        ids: &TermIds,
-        tensors: Vec<usize>,
-        hiding: Option<&'a Hiding>,
-    ) -> Self {
+    fn new(graph: &Graph, ids: &TermIds, tensors: Vec<usize>, hiding: Option<&'a Hiding>) -> Self {
         let readers: Vec<_> = tensors.iter().map(|&t| readers_of(graph, ids, t)).collect();
         let (weighted, slots) = slots_for(readers.iter().map(Vec::as_slice));
         let demands: Vec<_> = tensors
@@ -130,8 +125,17 @@ impl<'a> Facts<'a> {
         Self {
             hiding,
             rows: (1..=widest).map(rows).collect(),
-            projection: 1 + slots + weighted,
-            claims: 1 + slots + weighted + usize::from(gates),
+            shape: RowShape {
+                lanes: 1,
+                limbs: Limbs {
+                    bits: MAX_LIMB_BITS,
+                    rem: 0,
+                    excess: 0,
+                },
+                weighted,
+                slots,
+                gates,
+            },
             bits: tensors.iter().map(|&t| bits(graph, t)).collect(),
             tensors,
         }
@@ -166,11 +170,13 @@ impl<'a> Facts<'a> {
     }
 
     fn cost(&self, lanes: usize, limbs: &Limbs) -> u64 {
-        let per_lane = limbs.rem + limbs.excess;
-        let cells = lanes * (2 + usize::from(limbs.excess > 0) + per_lane);
-        let messages = lanes * (1 + per_lane) + self.claims;
-        let lookup = lookup_width(messages);
-        let committed = cost::committed(cells, self.projection, lookup, self.hiding);
+        let shape = RowShape {
+            lanes,
+            limbs: *limbs,
+            ..self.shape
+        };
+        let lookup = lookup_width(shape.messages());
+        let committed = cost::committed(shape.main(), shape.projection(), lookup, self.hiding);
         cost::table_cost(self.rows[lanes - 1], committed, FIXED)
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use air::graph::{Encoding, Graph};
+use air::graph::{Encoding, Graph, Tensor};
 use air::layout::Layout;
 use serde_json::{Value, json};
 use verifier::codec::{self, Kind};
@@ -34,7 +34,7 @@ pub fn run(args: &InspectArgs) -> Result<Report, Failure> {
         Ok((Kind::ProvingKey, _)) => {
             report.json("kind", "proving key");
             let key = prover::key::read_key::<P>(&bytes).map_err(|e| in_file(e.into()))?;
-            let weights: usize = key.model.weights.iter().map(|w| w.values.len()).sum();
+            let weights: usize = key.model.weights.iter().map(|w| w.terms.iter().map(Vec::len).sum::<usize>()).sum();
             report.item("weights", weights.to_string());
             report.json("weights", weights);
             budget(&mut report, key.budget());
@@ -102,7 +102,7 @@ fn layers(report: &mut Report, graph: &Graph, layout: &Layout) {
         rows.push(vec![
             tensor.name.clone(),
             function.clone(),
-            format!("{}×{}", tensor.features, tensor.positions),
+            extents(tensor),
             frac,
             format!("{} … {}", tensor.range.lo, tensor.range.hi),
             shift,
@@ -110,7 +110,7 @@ fn layers(report: &mut Report, graph: &Graph, layout: &Layout) {
         ]);
         list.push(json!({
             "tensor": tensor.name, "function": function, "features": tensor.features,
-            "positions": tensor.positions, "range": [tensor.range.lo, tensor.range.hi],
+            "extent": tensor.extent, "range": [tensor.range.lo, tensor.range.hi],
             "shift": layer.map(|l| l.requant.shift), "committed_cells": cells[i],
         }));
     }
@@ -119,7 +119,7 @@ fn layers(report: &mut Report, graph: &Graph, layout: &Layout) {
         &[
             "tensor",
             "function",
-            "features×batch",
+            "features × positions",
             "frac bits",
             "integers",
             "shift",
@@ -128,6 +128,12 @@ fn layers(report: &mut Report, graph: &Graph, layout: &Layout) {
         rows,
     );
     report.json("layers", list);
+}
+
+/// Features, and the axes of a position that are not 1.
+fn extents(tensor: &Tensor) -> String {
+    let axes = tensor.extent.iter().filter(|&&n| n > 1);
+    axes.fold(tensor.features.to_string(), |text, n| format!("{text}×{n}"))
 }
 
 fn tables(report: &mut Report, layout: &Layout) {

@@ -169,12 +169,10 @@ pub fn real_inputs(graph: &Graph, statement: &Statement) -> Vec<Vec<f64>> {
                 return Vec::new();
             }
             let tensor = &graph.tensors[id.index()];
-            let (features, positions) = (tensor.features as usize, tensor.positions as usize);
-            (0..features * positions)
-                .map(|i| {
-                    let (p, f) = (i / features, i % features);
-                    tensor.encoding.dequantise(f, values[f * positions + p])
-                })
+            let positions = tensor.positions();
+            let order = tensor.row_major().into_iter();
+            order
+                .map(|i| tensor.encoding.dequantise(i / positions, values[i]))
                 .collect()
         })
         .collect()

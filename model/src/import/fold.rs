@@ -13,8 +13,19 @@ use super::guard::guarded;
 use super::lower::{Lowering, unsupported};
 
 impl Lowering<'_> {
-    /// The value of a node all of whose inputs are constants.
-    pub(super) fn fold(&self, node: &NodeProto) -> Result<TensorProto, ImportError> {
+    /// The value of a node all of whose inputs are constants, with its name.
+    pub(super) fn fold(&self, node: &NodeProto) -> Result<Vec<(String, TensorProto)>, ImportError> {
+        if node.output.iter().skip(1).any(|name| !name.is_empty()) {
+            return Err(unsupported(
+                node,
+                "it has more than one output, all constant",
+            ));
+        }
+        let name = node.output.first().cloned().unwrap_or_default();
+        Ok(vec![(name, self.fold_one(node)?)])
+    }
+
+    fn fold_one(&self, node: &NodeProto) -> Result<TensorProto, ImportError> {
         let mut inputs: Vec<TensorProto> = Vec::new();
         for name in node.input.iter().filter(|name| !name.is_empty()) {
             let tensor = self.constant(node, name)?;

@@ -1,27 +1,85 @@
-//! The walk over the nodes: which names are constants, which depend on the inputs, and when
-//! pending linear work becomes a layer.
+//! The walk over the nodes: which names are constants, which depend on the inputs, and when pending
+//! linear work becomes a layer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use air::graph::{Function, MAX_EXTENT, MAX_LAYERS, PostOp};
-use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
+use air::graph::{Axis, AxisMap, Function, Kernel, MAX_EXTENT, MAX_LAYERS, PostOp};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::error::ImportError;
-use super::variable::{Pending, Variable, composes, identity};
-use super::{ops, proto, registry};
-use crate::float::{FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode, Linear};
+use super::expr::Expr;
+use super::layout::Layout;
+use super::term::{self, Linear};
+use super::{finish, fuse, ops, proto, registry};
+use crate::float::{FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode};
 
-/// Widest tensor an affine map without a neighbour may become a matrix for.
-const MAX_DIAGONAL: usize = 4096;
 /// Most elements one tensor of the graph may have.
 const MAX_TENSOR_ELEMENTS: usize = 1 << 26;
+/// A committed element is worth about so many weights that are not repeated for each of its terms.
+const WEIGHTS_FOR_AN_ELEMENT: usize = 10;
+/// More terms than this are summed up before they are read.
+const MAX_TERMS_READ: usize = 64;
 
 enum Value {
     Constant(Rc<TensorProto>),
-    Variable(Variable),
-    /// A variable that was read already, and by whom.
-    Spent(String),
+    Variable(Expr),
+}
+
+/// Which dimensions of the inputs are channels: exporters do not say, the operators do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Convention {
+    /// The second dimension holds channels, those after it are spatial.
+    ChannelsFirst,
+    /// The last dimension holds channels.
+    ChannelsLast,
+    /// The first dimension is a batch, all others together are features.
+    Flat,
+    /// The last dimension holds features, all others are positions.
+    Rows,
+}
+
+impl Convention {
+    fn layout(self, shape: &[usize]) -> Layout {
+        let rank = shape.len();
+        let image: &[Axis] = match rank {
+            3 => &[Axis::Width],
+            4 => &[Axis::Height, Axis::Width],
+            _ => &Axis::POSITION,
+        };
+        let batch = if rank == 5 { Axis::Width } else { Axis::Depth };
+        let axis = |i: usize| match self {
+            Self::ChannelsFirst if i == 1 => Axis::Feature,
+            Self::ChannelsLast if i + 1 == rank => Axis::Feature,
+            Self::ChannelsFirst | Self::ChannelsLast if i == 0 => batch,
+            Self::ChannelsFirst => image[i - 2],
+            Self::ChannelsLast => image[i - 1],
+            // Without a second dimension there is no batch.
+            Self::Flat if i == 0 && rank > 1 => Axis::Width,
+            Self::Flat => Axis::Feature,
+            Self::Rows if i + 1 == rank => Axis::Feature,
+            Self::Rows => Axis::Width,
+        };
+        Layout::new(shape.iter().enumerate().map(|(i, &n)| (axis(i), n)))
+    }
+
+    /// The conventions worth trying, the likeliest first.
+    fn candidates(graph: &GraphProto, inputs: &[(String, Vec<usize>)]) -> Vec<Self> {
+        let is_image = inputs
+            .iter()
+            .any(|(_, shape)| (3..=5).contains(&shape.len()));
+        let convolves = |n: &NodeProto| ops::is_spatial(&n.op_type);
+        if is_image && graph.node.iter().any(convolves) {
+            vec![
+                Self::ChannelsFirst,
+                Self::ChannelsLast,
+                Self::Flat,
+                Self::Rows,
+            ]
+        } else {
+            vec![Self::Flat, Self::Rows]
+        }
+    }
 }
 
 /// The state of the walk.
@@ -30,44 +88,59 @@ pub(super) struct Lowering<'a> {
     /// Version of the standard operator set.
     pub(super) opset: i64,
     values: HashMap<String, Value>,
+    /// How often each name is still going to be read.
+    uses: HashMap<String, usize>,
+    read: HashSet<String>,
     inputs: usize,
     tensors: Vec<FloatTensor>,
+    layouts: Vec<Layout>,
+    nonnegative: Vec<bool>,
     layers: Vec<FloatLayer>,
 }
 
 /// Lowers the live nodes of a bound model.
 pub(super) fn lower(
     model: &ModelProto,
-    inputs: Vec<(String, Vec<usize>)>,
+    inputs: &[(String, Vec<usize>)],
 ) -> Result<FloatGraph, ImportError> {
     let graph = model.graph.clone().unwrap_or_default();
-    let mut lowering = Lowering::new(model, inputs)?;
-    for tensor in graph.initializer {
-        let name = tensor.name.clone();
-        let value = Value::Constant(Rc::new(tensor));
-        lowering.values.insert(name, value);
+    let imported = |node: &NodeProto| ImportedNode {
+        name: proto::node_name(node),
+        op: proto::op_name(node),
+    };
+    let nodes: Vec<ImportedNode> = graph.node.iter().map(imported).collect();
+    let graph = fuse::fuse(graph);
+    let mut furthest: Option<(usize, ImportError)> = None;
+    for convention in Convention::candidates(&graph, inputs) {
+        match lower_as(model, &graph, inputs, convention) {
+            Ok(lowered) => return finish::finish(FloatGraph { nodes, ..lowered }),
+            Err((at, error)) => {
+                if furthest.as_ref().is_none_or(|(best, _)| at > *best) {
+                    furthest = Some((at, error));
+                }
+            }
+        }
     }
-    let mut nodes = Vec::with_capacity(graph.node.len());
-    for node in &graph.node {
-        nodes.push(ImportedNode {
-            name: proto::node_name(node),
-            op: proto::op_name(node),
-        });
-        lowering.lower_node(node)?;
+    Err(furthest.map_or_else(
+        || ImportError::Malformed {
+            reason: "the model has no inputs".to_owned(),
+        },
+        |(_, error)| error,
+    ))
+}
+
+/// Lowers with inputs of one convention. An error comes with the number of nodes read before it.
+fn lower_as(
+    model: &ModelProto,
+    graph: &GraphProto,
+    inputs: &[(String, Vec<usize>)],
+    convention: Convention,
+) -> Result<FloatGraph, (usize, ImportError)> {
+    let mut lowering = Lowering::new(model, graph, inputs, convention).map_err(|e| (0, e))?;
+    for (i, node) in graph.node.iter().enumerate() {
+        lowering.lower_node(node).map_err(|error| (i, error))?;
     }
-    let outputs = graph
-        .output
-        .iter()
-        .map(|output| lowering.finish_output(&output.name))
-        .collect::<Result<Vec<_>, _>>()?;
-    lowering.check_inputs_read()?;
-    Ok(FloatGraph {
-        tensors: lowering.tensors,
-        inputs: lowering.inputs,
-        layers: lowering.layers,
-        outputs,
-        nodes,
-    })
+    lowering.outputs(graph).map_err(|e| (graph.node.len(), e))
 }
 
 /// The error for a node that has no meaning here.
@@ -80,38 +153,52 @@ pub(super) fn unsupported(node: &NodeProto, reason: impl Into<String>) -> Import
 }
 
 impl<'a> Lowering<'a> {
-    fn new(model: &'a ModelProto, inputs: Vec<(String, Vec<usize>)>) -> Result<Self, ImportError> {
+    fn new(
+        model: &'a ModelProto,
+        graph: &GraphProto,
+        inputs: &[(String, Vec<usize>)],
+        convention: Convention,
+    ) -> Result<Self, ImportError> {
         let mut lowering = Self {
             model,
             opset: proto::opset(model)?,
             values: HashMap::new(),
+            uses: HashMap::new(),
+            read: HashSet::new(),
             inputs: inputs.len(),
             tensors: Vec::new(),
+            layouts: Vec::new(),
+            nonnegative: Vec::new(),
             layers: Vec::new(),
         };
-        for (source, (name, shape)) in inputs.into_iter().enumerate() {
-            let elements: usize = shape.iter().product();
-            // Without a second dimension there is no batch.
-            let positions = if shape.len() > 1 { shape[0] } else { 1 };
-            let features = elements / positions;
-            lowering.tensors.push(FloatTensor {
-                name: name.clone(),
-                shape: shape.clone(),
-                features,
-                positions,
-            });
-            let variable = Variable {
-                name: name.clone(),
-                shape,
-                source,
-                features,
-                pending: Pending::Nothing,
-                nodes: Vec::new(),
-                is_softmax: false,
-            };
-            lowering.values.insert(name, Value::Variable(variable));
+        let readers = graph.node.iter().filter(|n| n.op_type != "Shape");
+        let outputs = graph.output.iter().map(|o| &o.name);
+        for name in readers.flat_map(|n| &n.input).chain(outputs) {
+            *lowering.uses.entry(name.clone()).or_default() += 1;
+        }
+        for (index, (name, shape)) in inputs.iter().enumerate() {
+            let layout = convention.layout(shape);
+            lowering.add_tensor(name, &layout, false);
+            let expr = Expr::tensor(name, index, layout);
+            lowering.values.insert(name.clone(), Value::Variable(expr));
+        }
+        for tensor in &graph.initializer {
+            let value = Value::Constant(Rc::new(tensor.clone()));
+            lowering.values.insert(tensor.name.clone(), value);
         }
         Ok(lowering)
+    }
+
+    fn add_tensor(&mut self, name: &str, layout: &Layout, is_nonnegative: bool) {
+        self.tensors.push(FloatTensor {
+            name: name.to_owned(),
+            shape: layout.shape(),
+            dims: layout.digits(),
+            features: layout.features(),
+            extent: layout.extent(),
+        });
+        self.layouts.push(layout.clone());
+        self.nonnegative.push(is_nonnegative);
     }
 
     fn lower_node(&mut self, node: &NodeProto) -> Result<(), ImportError> {
@@ -127,26 +214,26 @@ impl<'a> Lowering<'a> {
         let Some(output) = node.output.first().filter(|name| !name.is_empty()) else {
             return Err(unsupported(node, "it has no output"));
         };
-        let reads_variable = node.input.iter().any(|name| {
-            matches!(
-                self.values.get(name),
-                Some(Value::Variable(_) | Value::Spent(_))
-            )
-        });
-        let value = if node.op_type == "Shape" && reads_variable {
-            Value::Constant(Rc::new(ops::shape_of(self, node)?))
+        let is_variable = |name: &String| matches!(self.values.get(name), Some(Value::Variable(_)));
+        let reads_variable = node.input.iter().any(is_variable);
+        if node.op_type == "Shape" && reads_variable {
+            let shape = Value::Constant(Rc::new(ops::shape_of(self, node)?));
+            self.values.insert(output.clone(), shape);
         } else if reads_variable {
             if info.status == registry::Status::ConstantOnly {
                 return Err(unsupported(node, "it is supported for constants only"));
             }
-            let mut variable = ops::lower(self, node)?;
-            self.check_extent(node, &variable)?;
-            variable.name.clone_from(output);
-            Value::Variable(variable)
+            let values = ops::lower(self, node)?;
+            for (name, mut expr) in node.output.iter().zip(values) {
+                self.check_extent(node, &expr)?;
+                expr.name.clone_from(name);
+                self.values.insert(name.clone(), Value::Variable(expr));
+            }
         } else {
-            Value::Constant(Rc::new(self.fold(node)?))
-        };
-        self.values.insert(output.clone(), value);
+            for (name, value) in self.fold(node)? {
+                self.values.insert(name, Value::Constant(Rc::new(value)));
+            }
+        }
         Ok(())
     }
 
@@ -158,7 +245,7 @@ impl<'a> Lowering<'a> {
     ) -> Result<Rc<TensorProto>, ImportError> {
         match self.values.get(name) {
             Some(Value::Constant(tensor)) => Ok(Rc::clone(tensor)),
-            Some(_) => Err(unsupported(
+            Some(Value::Variable(_)) => Err(unsupported(
                 node,
                 format!("`{name}` must be a constant, but depends on the model's input"),
             )),
@@ -177,101 +264,172 @@ impl<'a> Lowering<'a> {
     }
 
     /// The shape of a variable, which is not thereby read.
-    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+    pub(super) fn shape(&self, name: &str) -> Option<Vec<usize>> {
         match self.values.get(name) {
-            Some(Value::Variable(v)) => Some(&v.shape),
+            Some(Value::Variable(v)) => Some(v.shape()),
             _ => None,
         }
     }
 
-    /// Takes the variable of this name: a value has one reader.
-    pub(super) fn take(&mut self, node: &NodeProto, name: &str) -> Result<Variable, ImportError> {
-        let variable = self.take_for(name, &format!("node `{}`", proto::node_name(node)));
-        let variable = variable.map_err(|reason| unsupported(node, reason))?;
-        if variable.is_softmax && !matches!(node.op_type.as_str(), "Identity" | "Dropout") {
+    /// The variable of this name. Where others will read it too, costly work becomes a layer first.
+    pub(super) fn read(&mut self, node: &NodeProto, name: &str) -> Result<Expr, ImportError> {
+        let missing = || format!("`{name}` must depend on the model's input");
+        let Some(Value::Variable(expr)) = self.values.get(name) else {
+            return Err(unsupported(node, missing()));
+        };
+        let mut expr = expr.clone();
+        if expr.is_softmax
+            && !matches!(
+                node.op_type.as_str(),
+                "Identity" | "Dropout" | "Reshape" | "Flatten" | "Squeeze"
+            )
+        {
             return Err(unsupported(
                 node,
                 "it follows a Softmax, which is supported at the end of a model only",
             ));
         }
-        Ok(variable)
-    }
-
-    fn take_for(&mut self, name: &str, reader: &str) -> Result<Variable, String> {
-        let Some(slot) = self.values.get_mut(name) else {
-            return Err(format!("it reads `{name}`, which is not defined"));
-        };
-        match core::mem::replace(slot, Value::Spent(reader.to_owned())) {
-            Value::Variable(variable) => Ok(variable),
-            Value::Spent(first) => Err(format!(
-                "`{name}` is read twice, by {first} and by {reader}; branches are not supported"
-            )),
-            Value::Constant(_) => Err(format!("`{name}` is a constant")),
+        self.read.insert(name.to_owned());
+        let left = self.uses.entry(name.to_owned()).or_default();
+        *left = left.saturating_sub(1);
+        if *left > 0 && expr.is_heavy() {
+            self.materialise(node, &mut expr, Function::Identity)?;
+            self.values
+                .insert(name.to_owned(), Value::Variable(expr.clone()));
         }
+        Ok(expr)
     }
 
-    /// Features and positions as the value stands, after its pending work.
-    pub(super) fn positions(&self, variable: &Variable) -> usize {
-        self.tensors[variable.source].positions
-    }
-
-    /// Applies a linear map to a variable whose rows have the map's inputs.
-    pub(super) fn push_linear(
+    /// Applies a sum of linear maps, each with a bias of its own features, to a value.
+    pub(super) fn apply(
         &mut self,
         node: &NodeProto,
-        variable: &mut Variable,
-        linear: Linear,
-    ) -> Result<(), ImportError> {
-        if let Pending::Dense { linear: first, .. } = &variable.pending
-            && !composes(first, &linear)
-        {
-            self.materialise(node, variable, Function::Identity)?;
+        mut expr: Expr,
+        maps: &[Linear],
+        bias: Vec<f64>,
+        layout: Layout,
+    ) -> Result<Expr, ImportError> {
+        let mut terms = self.keep_scaler(&mut expr, maps);
+        if terms.is_none() {
+            terms = compose_dense(&mut expr, maps);
         }
-        variable.push_linear(linear, variable.source < self.inputs);
-        note(node, variable);
+        let is_inside = |m: &Linear| m.is_inside(expr.extent(), layout.extent());
+        if terms.is_none()
+            && expr.scaler.is_none()
+            && (expr.has_no_bias() || maps.iter().all(is_inside))
+        {
+            terms = compose_all(&expr, maps);
+        }
+        let terms = match terms {
+            Some(terms) => terms,
+            None => {
+                self.materialise(node, &mut expr, Function::Identity)?;
+                compose_all(&expr, maps)
+                    .ok_or_else(|| unsupported(node, "its geometry cannot be expressed"))?
+            }
+        };
+        let mut sum = bias;
+        if !expr.has_no_bias() {
+            for map in maps {
+                let constant = merged_bias(&expr, map);
+                for (s, b) in sum
+                    .iter_mut()
+                    .zip(map.of_constant(&constant, layout.features()))
+                {
+                    *s += b;
+                }
+            }
+        }
+        let is_nonnegative = expr.is_nonnegative
+            && sum.iter().all(|&b| b >= 0.0)
+            && maps.iter().all(|m| m.values.iter().all(|&w| w >= 0.0));
+        let mut out = Expr {
+            layout,
+            terms,
+            bias: sum,
+            is_nonnegative,
+            ..expr
+        };
+        note(node, &mut out);
+        Ok(out)
+    }
+
+    /// The scaling of a tabular input stays apart from the dense layer that reads it.
+    fn keep_scaler(
+        &self,
+        expr: &mut Expr,
+        maps: &[Linear],
+    ) -> Option<Vec<crate::float::FloatTerm>> {
+        let [map] = maps else { return None };
+        let (input, affine) = expr.as_affine()?;
+        let is_dense = is_dense(map) && map.map.inputs as usize == expr.features();
+        let name = &self.tensors.get(input)?.name;
+        let is_only_reader = self.uses.get(name).is_none_or(|&n| n == 0);
+        if input >= self.inputs || affine.is_identity() || !is_dense || !is_only_reader {
+            return None;
+        }
+        expr.scaler = Some(affine);
+        expr.bias = vec![0.0; expr.features()];
+        Some(vec![map.clone().read(input)])
+    }
+
+    /// `scale·x + offset` for every feature.
+    pub(super) fn affine(
+        &mut self,
+        node: &NodeProto,
+        expr: &mut Expr,
+        scale: &[f64],
+        offset: &[f64],
+    ) -> Result<(), ImportError> {
+        if !expr.affine(scale, offset) {
+            self.materialise(node, expr, Function::Identity)?;
+            expr.affine(scale, offset);
+        }
+        note(node, expr);
         Ok(())
     }
 
-    /// An input whose rows are shorter than the batch suggests (tokens of a sequence, say) has
-    /// more positions than thought. Possible only while nothing was done to it.
-    pub(super) fn split_rows(&mut self, variable: &mut Variable, features: usize) -> bool {
-        let tensor = &mut self.tensors[variable.source];
-        let untouched = variable.source < self.inputs
-            && matches!(variable.pending, Pending::Nothing)
-            && tensor.len().is_multiple_of(features.max(1));
-        if untouched {
-            tensor.positions = tensor.len() / features;
-            tensor.features = features;
-            variable.features = features;
-        }
-        untouched
-    }
-
-    /// Turns a variable's pending work and an activation into a layer.
+    /// Turns a value and an activation into a layer, unless it is a tensor already.
     pub(super) fn materialise(
         &mut self,
         node: &NodeProto,
-        variable: &mut Variable,
+        expr: &mut Expr,
         activation: Function,
     ) -> Result<(), ImportError> {
-        let is_input = variable.source < self.inputs;
-        if !matches!(variable.pending, Pending::Dense { .. }) {
-            if variable.features > MAX_DIAGONAL {
-                let reason = format!(
-                    "it stands alone on {} features, without a linear layer to join (at most {MAX_DIAGONAL})",
-                    variable.features
-                );
-                return Err(unsupported(node, reason));
-            }
-            variable.push_linear(identity(variable.features), is_input);
+        self.push_layer(node, expr, activation, false)
+    }
+
+    /// The same for a layer whose integers are compared: all it reads have one scale, and so has it.
+    pub(super) fn materialise_exactly(
+        &mut self,
+        node: &NodeProto,
+        expr: &mut Expr,
+        activation: Function,
+    ) -> Result<(), ImportError> {
+        self.push_layer(node, expr, activation, true)
+    }
+
+    fn push_layer(
+        &mut self,
+        node: &NodeProto,
+        expr: &mut Expr,
+        activation: Function,
+        is_exact: bool,
+    ) -> Result<(), ImportError> {
+        let is_tensor = expr.as_tensor().is_some_and(|t| t >= self.inputs);
+        if activation == Function::Identity && is_tensor && expr.nodes.is_empty() {
+            return Ok(());
         }
-        let pending = core::mem::replace(&mut variable.pending, Pending::Nothing);
-        let Pending::Dense { scaler, linear } = pending else {
-            return Err(unsupported(node, "it could not become a layer"));
-        };
-        let mut values = linear.weights.iter().chain(&linear.bias);
-        if values.any(|w| !w.is_finite()) {
+        let values = expr.terms.iter().flat_map(|t| &t.values);
+        let bias: Vec<f32> = expr.bias.iter().map(|&b| b as f32).collect();
+        if values.chain(&bias).any(|w| !w.is_finite()) {
             return Err(unsupported(node, "folding its constants overflows"));
+        }
+        if expr.terms.is_empty() {
+            return Err(unsupported(
+                node,
+                "its result does not depend on the model's input",
+            ));
         }
         if self.layers.len() >= MAX_LAYERS {
             return Err(ImportError::TooLarge {
@@ -280,40 +438,44 @@ impl<'a> Lowering<'a> {
                 max: MAX_LAYERS as u64,
             });
         }
-        if activation != Function::Identity || variable.nodes.is_empty() {
-            note(node, variable);
+        if activation != Function::Identity || expr.nodes.is_empty() {
+            note(node, expr);
         }
-        let nodes = core::mem::take(&mut variable.nodes);
+        let nodes = core::mem::take(&mut expr.nodes);
         let ops: Vec<&str> = nodes.iter().map(|(_, op)| op.as_str()).collect();
         let name = match activation {
-            Function::Identity => variable.name.clone(),
+            Function::Identity => expr.name.clone(),
             _ => node.output.first().cloned().unwrap_or_default(),
         };
         let output = self.tensors.len();
         self.layers.push(FloatLayer {
             name: nodes[0].0.clone(),
             ops: ops.join("+"),
-            input: variable.source,
+            terms: core::mem::take(&mut expr.terms),
+            bias,
             output,
-            scaler,
-            linear,
+            scaler: expr.scaler.take(),
             activation,
+            is_exact,
         });
-        self.tensors.push(FloatTensor {
-            name,
-            shape: variable.shape.clone(),
-            features: variable.features,
-            positions: self.tensors[variable.source].positions,
-        });
-        variable.source = output;
+        let is_nonnegative = match activation {
+            Function::Identity => expr.is_nonnegative,
+            _ => activation.is_never_negative(),
+        };
+        self.add_tensor(&name, &expr.layout, is_nonnegative);
+        *expr = Expr {
+            is_nonnegative,
+            is_softmax: expr.is_softmax,
+            ..Expr::tensor(&name, output, expr.layout.clone())
+        };
         Ok(())
     }
 
-    fn check_extent(&self, node: &NodeProto, variable: &Variable) -> Result<(), ImportError> {
-        let positions = self.positions(variable);
-        let max = MAX_EXTENT as usize;
-        let elements = variable.features.saturating_mul(positions);
-        if variable.features > max || positions > max || elements > MAX_TENSOR_ELEMENTS {
+    fn check_extent(&self, node: &NodeProto, expr: &Expr) -> Result<(), ImportError> {
+        let max = MAX_EXTENT;
+        let elements = expr.elements();
+        let too_long = expr.extent().iter().any(|&n| n > max) || expr.features() > max as usize;
+        if too_long || elements > MAX_TENSOR_ELEMENTS {
             return Err(ImportError::TooLarge {
                 what: format!(
                     "elements of the result of node `{}`",
@@ -326,53 +488,154 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    fn finish_output(&mut self, name: &str) -> Result<FloatOutput, ImportError> {
-        let fail = |reason: String| ImportError::Output {
-            name: name.to_owned(),
-            reason,
-        };
-        if self.is_constant(name) {
-            return Err(fail("it does not depend on the model's inputs".to_owned()));
+    fn outputs(mut self, graph: &GraphProto) -> Result<FloatGraph, ImportError> {
+        let mut outputs: Vec<FloatOutput> = Vec::with_capacity(graph.output.len());
+        for output in &graph.output {
+            let finished = self.finish_output(&output.name, &outputs)?;
+            outputs.push(finished);
         }
-        let mut variable = self.take_for(name, "the list of outputs").map_err(fail)?;
-        // What reaches an output unchanged is proved too, by a layer that is the identity.
-        let is_input = variable.source < self.inputs;
-        if is_input || !matches!(variable.pending, Pending::Nothing) {
-            let node = NodeProto {
-                name: name.to_owned(),
-                output: vec![name.to_owned()],
-                op_type: "Identity".to_owned(),
-                ..NodeProto::default()
-            };
-            self.materialise(&node, &mut variable, Function::Identity)?;
+        let unread = |t: &&FloatTensor| !self.read.contains(&t.name);
+        if let Some(tensor) = self.tensors[..self.inputs].iter().find(unread) {
+            return Err(ImportError::Input {
+                name: tensor.name.clone(),
+                reason: "no output depends on it; remove it from the model".to_owned(),
+            });
         }
-        let tensor = &mut self.tensors[variable.source];
-        tensor.name = name.to_owned();
-        tensor.shape = variable.shape;
-        Ok(FloatOutput {
-            tensor: variable.source,
-            post: variable
-                .is_softmax
-                .then_some(PostOp::Softmax)
-                .into_iter()
-                .collect(),
+        Ok(FloatGraph {
+            tensors: self.tensors,
+            inputs: self.inputs,
+            layers: self.layers,
+            outputs,
+            nodes: Vec::new(),
         })
     }
 
-    fn check_inputs_read(&self) -> Result<(), ImportError> {
-        let unread = |t: &&FloatTensor| !matches!(self.values.get(&t.name), Some(Value::Spent(_)));
-        match self.tensors[..self.inputs].iter().find(unread) {
-            None => Ok(()),
-            Some(tensor) => Err(ImportError::Input {
-                name: tensor.name.clone(),
-                reason: "no output depends on it; remove it from the model".to_owned(),
-            }),
+    fn finish_output(
+        &mut self,
+        name: &str,
+        before: &[FloatOutput],
+    ) -> Result<FloatOutput, ImportError> {
+        if self.is_constant(name) {
+            return Err(ImportError::Output {
+                name: name.to_owned(),
+                reason: "it does not depend on the model's inputs".to_owned(),
+            });
         }
+        let node = NodeProto {
+            name: name.to_owned(),
+            output: vec![name.to_owned()],
+            op_type: "Identity".to_owned(),
+            ..NodeProto::default()
+        };
+        let mut expr = self.read(&node, name)?;
+        // What reaches an output unchanged is proved too, by a layer that is the identity.
+        if expr.as_tensor().is_some() {
+            expr.nodes.clear();
+        }
+        let is_taken = |t: usize| t < self.inputs || before.iter().any(|o| o.tensor == t);
+        if expr.as_tensor().is_some_and(is_taken) {
+            note(&node, &mut expr);
+        }
+        self.materialise(&node, &mut expr, Function::Identity)?;
+        let tensor = expr.as_tensor().unwrap_or(0);
+        self.tensors[tensor].name = name.to_owned();
+        self.tensors[tensor].shape = expr.shape();
+        self.tensors[tensor].dims = expr.layout.digits();
+        let post = expr.is_softmax.then_some(PostOp::Softmax);
+        Ok(FloatOutput {
+            tensor,
+            post: post.into_iter().collect(),
+        })
     }
 }
 
 /// Remembers a node as part of the pending work.
-pub(super) fn note(node: &NodeProto, variable: &mut Variable) {
+pub(super) fn note(node: &NodeProto, expr: &mut Expr) {
     let entry = (proto::node_name(node), node.op_type.clone());
-    variable.nodes.push(entry);
+    expr.nodes.push(entry);
+}
+
+/// A matrix that every position is multiplied with.
+fn is_dense(map: &Linear) -> bool {
+    let m = &map.map;
+    let stays = |a: &AxisMap| *a == AxisMap::identity(a.to) && a.from == 0;
+    matches!(m.kernel, Kernel::Weights)
+        && m.groups == 1
+        && m.first_input == 0
+        && m.first_output == 0
+        && !m.merged.contains(&true)
+        && m.axes.iter().all(stays)
+}
+
+/// All maps after all terms, if each is a term again and that repeats no more weights than it is worth.
+fn compose_all(expr: &Expr, maps: &[Linear]) -> Option<Vec<crate::float::FloatTerm>> {
+    if expr.terms.len() > 1 && expr.terms.len() * maps.len() > MAX_TERMS_READ {
+        return None;
+    }
+    let mut terms = Vec::new();
+    for first in &expr.terms {
+        for map in maps {
+            terms.extend(term::compose(first, expr.extent(), map)?);
+        }
+    }
+    let weights = |map: &air::graph::Map| map.weights() as usize;
+    let repeated: usize = terms.iter().map(|t| weights(&t.map)).sum();
+    let alone: usize = maps.iter().map(|m| weights(&m.map)).sum();
+    let is_cheap = repeated.saturating_sub(alone) <= WEIGHTS_FOR_AN_ELEMENT * expr.elements();
+    (expr.terms.len() == 1 || is_cheap).then_some(terms)
+}
+
+/// One matrix after another, where one is no larger than the two it replaces, and cheap to compute.
+fn compose_dense(expr: &mut Expr, maps: &[Linear]) -> Option<Vec<crate::float::FloatTerm>> {
+    let ([map], [first]) = (maps, expr.terms.as_slice()) else {
+        return None;
+    };
+    let outer = first.map.first_output == 0 && first.map.outputs == map.map.inputs;
+    let inner = Linear {
+        map: air::graph::Map {
+            merged: [false; 3],
+            first_input: 0,
+            ..first.map.clone()
+        },
+        values: Vec::new(),
+    };
+    if !is_dense(map) || !is_dense(&inner) || !outer {
+        return None;
+    }
+    let (k, m, n) = (
+        first.map.inputs as usize,
+        map.map.inputs as usize,
+        map.map.outputs as usize,
+    );
+    if k * n > k * m + m * n || (k * m).saturating_mul(n) > 1 << 33 {
+        return None;
+    }
+    let row = |x: &[f32]| -> Vec<f32> {
+        let mut acc = vec![0f64; n];
+        for (&x, row) in x.iter().zip(map.values.chunks_exact(n)) {
+            for (a, &w) in acc.iter_mut().zip(row) {
+                *a += f64::from(x) * f64::from(w);
+            }
+        }
+        acc.into_iter().map(|a| a as f32).collect()
+    };
+    Some(vec![crate::float::FloatTerm {
+        input: first.input,
+        map: air::graph::Map {
+            outputs: n as u32,
+            ..first.map.clone()
+        },
+        values: first.values.chunks_exact(m).flat_map(row).collect(),
+    }])
+}
+
+/// The bias of every channel as a map sees them.
+fn merged_bias(expr: &Expr, map: &Linear) -> Vec<f64> {
+    let extent = expr.extent();
+    let merged: usize = (0..3)
+        .filter(|&a| map.map.merged[a])
+        .map(|a| extent[a] as usize)
+        .product();
+    let each = |&b: &f64| std::iter::repeat_n(b, merged);
+    expr.bias.iter().flat_map(each).collect()
 }

@@ -14,17 +14,20 @@
 //!   an importer's mistake is an error and never a proof of something else.
 
 mod constant;
-mod elementwise;
 mod error;
+mod expr;
+mod finish;
 mod fold;
+mod fuse;
 mod guard;
+mod layout;
 mod lower;
 mod ops;
 mod proto;
 mod registry;
+mod relayout;
 mod runner;
-mod shapes;
-mod variable;
+mod term;
 
 use std::path::Path;
 
@@ -86,7 +89,7 @@ fn load(bytes: &[u8], options: &ImportOptions) -> Result<(FloatGraph, FloatRunne
     check_size(bytes.len() as u64)?;
     let mut model = proto::decode(bytes)?;
     let shapes = proto::bind(&mut model, options)?;
-    let graph = lower::lower(&model, shapes)?;
+    let graph = lower::lower(&model, &shapes)?;
     tracing::debug!(
         nodes = graph.nodes.len(),
         layers = graph.layers.len(),

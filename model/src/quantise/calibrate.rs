@@ -57,10 +57,11 @@ pub(super) fn calibrate(graph: &FloatGraph, samples: &[Sample]) -> Result<Calibr
             .trace(sample)
             .map_err(|source| QuantError::Sample { index, source })?;
         for (seen, data) in features.iter_mut().zip(&trace.tensors) {
-            let width = seen.len().max(1);
-            for (i, &x) in data.iter().enumerate() {
-                let (lo, hi) = &mut seen[i % width];
-                (*lo, *hi) = (lo.min(f64::from(x)), hi.max(f64::from(x)));
+            let positions = data.len() / seen.len().max(1);
+            for ((lo, hi), data) in seen.iter_mut().zip(data.chunks_exact(positions.max(1))) {
+                for &x in data {
+                    (*lo, *hi) = (lo.min(f64::from(x)), hi.max(f64::from(x)));
+                }
             }
         }
         for (stats, data) in tensors.iter_mut().zip(&trace.tensors) {
@@ -137,15 +138,12 @@ pub fn synthetic_samples(graph: &FloatGraph, count: usize, seed: u64) -> Vec<Sam
     let mut rng = Rng(seed);
     let mut sample = |index: usize| -> Sample {
         let one = |(i, tensor): (usize, &crate::FloatTensor)| {
-            let scaler = graph
-                .layers
-                .iter()
-                .find(|layer| layer.input == i)
-                .and_then(|layer| layer.scaler.as_ref());
-            (0..tensor.len())
-                .map(|e| match scaler {
+            let scaler = graph.scaler(i);
+            let positions = tensor.positions();
+            (tensor.row_major().into_iter())
+                .map(|at| match scaler {
                     Some(s) => {
-                        let (a, c) = (s.scale[e % tensor.features], s.offset[e % tensor.features]);
+                        let (a, c) = (s.scale[at / positions], s.offset[at / positions]);
                         let z = rng.normal();
                         if a == 0.0 {
                             z as f32

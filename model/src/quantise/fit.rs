@@ -1,11 +1,12 @@
-//! Weights: the finest scale whose worst case still has one meaning modulo the field's order.
+//! Accumulators: the finest scale whose worst case still has one meaning modulo the field's order.
 
-use air::graph::{Activation, Encoding, LinearWeights, Requant, Tensor};
+use air::graph::{Activation, Function, Graph, Layer, LayerWeights, Range, Requant, TensorId};
 
 use super::QuantError;
-use super::calibrate::{Calibration, Stats};
+use super::calibrate::Calibration;
+use super::effective::Effective;
 use super::report::LayerReport;
-use super::scales::{self, LayerBits, exp2};
+use super::scales::{self, LayerBits};
 use crate::FIELD_MODULUS;
 use crate::float::{FloatGraph, FloatLayer};
 
@@ -16,35 +17,29 @@ const WEIGHT_NOISE: f64 = 0.12;
 const MAX_SHIFT: i16 = 16;
 /// Most excess bits a graph may state.
 const MAX_EXCESS_BITS: u8 = 30;
+/// Largest value of an image, so that its values are few enough for a range.
+const MAX_IMAGE: i64 = air::graph::MAX_RANGE - 1;
 
 /// A layer in integers.
 pub(super) struct Fitted {
-    pub weights: LinearWeights,
-    pub requant: Requant,
-    bounds: (i64, i64),
+    pub layer: Layer,
+    pub weights: LayerWeights,
+    /// Smallest and largest accumulator over all inputs.
+    pub bounds: (i64, i64),
     reason: String,
 }
 
-/// A layer's real weights for each unit of its integer input.
-struct Effective {
-    values: Vec<f64>,
-    bias: Vec<f64>,
-    outputs: usize,
-    /// Largest absolute accumulator over the whole input range.
-    reach: f64,
-    /// Root of the sum of mean squares of the integer inputs.
-    input_norm: f64,
-}
-
-/// Quantises layer `index`.
+/// Quantises layer `index`, on a grid `coarser` bits coarser than it could be. `done` holds the
+/// tensors and layers before it.
 pub(super) fn fit(
     layer: &FloatLayer,
-    input: &Tensor,
+    done: &Graph,
     calibration: &Calibration,
     index: usize,
     width: LayerBits,
+    coarser: u8,
 ) -> Result<Fitted, QuantError> {
-    let effective = Effective::new(layer, input, &calibration.tensors[layer.input]);
+    let effective = Effective::new(layer, &done.tensors, calibration);
     let fail = |reason: &str| QuantError::Layer {
         layer: layer.name.clone(),
         reason: reason.to_owned(),
@@ -52,29 +47,34 @@ pub(super) fn fit(
     if !effective.reach.is_finite() {
         return Err(fail("its weights are too large"));
     }
+    if effective.gate == Some(None) {
+        return Err(fail("it adds up gated values of different scales"));
+    }
+    let search = Search {
+        layer,
+        done,
+        effective,
+    };
+    if layer.is_exact {
+        return search
+            .exact()
+            .ok_or_else(|| fail("what it compares has scales too far apart"));
+    }
     let pre = &calibration.pre_activations[index];
-    let (mut activation, mut reason) =
-        scales::activation(layer.activation, pre, effective.reach, width);
-    // A grid too fine for any weight scale is made coarser, step by step.
-    for coarser in 0..64 {
-        if let Some((weights, requant, bounds)) = effective.search(activation, input) {
-            if coarser > 0 {
-                reason = format!("{reason}; {coarser} bits coarser, for the accumulator's bounds");
+    let reach = search.effective.reach;
+    let (mut activation, mut reason) = scales::activation(layer.activation, pre, reach, width);
+    (0..coarser).for_each(|_| coarsen(&mut activation));
+    // A grid too fine for any accumulator scale is made coarser, step by step.
+    for more in 0..64 {
+        if let Some(mut fitted) = search.finest(activation) {
+            let bits = more + i32::from(coarser);
+            if bits > 0 {
+                reason = format!("{reason}; {bits} bits coarser, for the accumulator's bounds");
             }
-            return Ok(Fitted {
-                weights,
-                requant,
-                bounds,
-                reason,
-            });
+            fitted.reason = reason;
+            return Ok(fitted);
         }
-        activation.in_frac_bits -= 1;
-        if matches!(
-            layer.activation,
-            air::graph::Function::Relu | air::graph::Function::Identity
-        ) {
-            activation.out_frac_bits -= 1;
-        }
+        coarsen(&mut activation);
         if activation.in_frac_bits <= -air::graph::MAX_FRAC_BITS {
             break;
         }
@@ -84,117 +84,130 @@ pub(super) fn fit(
     ))
 }
 
-impl Effective {
-    fn new(layer: &FloatLayer, input: &Tensor, stats: &Stats) -> Self {
-        let linear = &layer.linear;
-        let mut values = Vec::with_capacity(linear.weights.len());
-        let mut bias: Vec<f64> = linear.bias.iter().map(|&b| f64::from(b)).collect();
-        let (lo, hi) = (f64::from(input.range.lo), f64::from(input.range.hi));
-        for (k, row) in linear.weights.chunks_exact(linear.outputs).enumerate() {
-            let unit = exp2(-input.encoding.frac_bits(k));
-            let zero = f64::from(input.encoding.zero_point(k)) * unit;
-            let (scale, offset) = match &layer.scaler {
-                Some(s) => (s.scale[k] * unit, s.scale[k] * zero + s.offset[k]),
-                None => (unit, zero),
-            };
-            for (&w, b) in row.iter().zip(&mut bias) {
-                values.push(f64::from(w) * scale);
-                *b += f64::from(w) * offset;
-            }
+/// One fractional bit less. A ceiling of the image stays where it is in real numbers.
+fn coarsen(activation: &mut Activation) {
+    activation.in_frac_bits -= 1;
+    if activation.function.is_homogeneous() {
+        activation.out_frac_bits -= 1;
+        if activation.function != Function::Relu {
+            return;
         }
-        let mut bounds: Vec<(f64, f64)> = bias.iter().map(|&b| (b, b)).collect();
-        for row in values.chunks_exact(linear.outputs) {
-            for (bound, &w) in bounds.iter_mut().zip(row) {
-                bound.0 += (w * lo).min(w * hi);
-                bound.1 += (w * lo).max(w * hi);
-            }
-        }
-        let reach = bounds
-            .iter()
-            .fold(0.0, |m, b| f64::max(m, b.0.abs().max(b.1.abs())));
-        let mean_square = match &input.encoding {
-            Encoding::Uniform { frac_bits } => stats.mean_square * exp2(2 * frac_bits),
-            // Around zero, with a twelfth of the range as deviation or a little more.
-            Encoding::PerFeature { .. } => (hi / 8.0).powi(2),
-        };
-        Self {
-            values,
-            bias,
-            outputs: linear.outputs,
-            reach,
-            input_norm: (mean_square * linear.inputs as f64).sqrt(),
+        let is_ceiling = (activation.image.hi + 1) & activation.image.hi != 0;
+        if is_ceiling {
+            activation.image.hi = (activation.image.hi / 2).max(1);
+            activation.domain = activation.image;
         }
     }
+}
 
-    /// The first weight scale, from the finest useful one down, that satisfies every bound.
-    fn search(
-        &self,
-        activation: Activation,
-        input: &Tensor,
-    ) -> Option<(LinearWeights, Requant, (i64, i64))> {
-        let floor = activation.in_frac_bits;
-        let largest = self.values.iter().fold(0.0, |m, v| f64::max(m, v.abs()));
+/// The choice of an accumulator scale.
+struct Search<'a> {
+    layer: &'a FloatLayer,
+    done: &'a Graph,
+    effective: Effective<'a>,
+}
+
+impl Search<'_> {
+    /// The first accumulator scale, from the finest useful one down, that satisfies every bound.
+    fn finest(&self, activation: Activation) -> Option<Fitted> {
+        let effective = &self.effective;
+        let grid = activation.in_frac_bits;
+        let most = grid.saturating_add(MAX_SHIFT);
+        if let Some(Some(fixed)) = effective.gate {
+            let fits =
+                (grid..=most).contains(&fixed) && effective.taps_least.is_none_or(|l| l <= fixed);
+            return fits.then(|| self.attempt(fixed, activation)).flatten();
+        }
+        let floor = effective.taps_least.map_or(grid, |least| grid.max(least));
         let log2_floor = |x: f64| x.log2().floor().clamp(-512.0, 512.0) as i16;
-        let by_width = if largest > 0.0 {
-            log2_floor(f64::from(i16::MAX) / largest)
-        } else {
-            floor
+        let by = |limit: f64, of: f64| {
+            if of > 0.0 {
+                log2_floor(limit / of)
+            } else {
+                most
+            }
         };
-        let by_reach = if self.reach > 0.0 {
-            log2_floor((FIELD_MODULUS / 2) as f64 / self.reach)
-        } else {
-            floor
-        };
+        let by_width = by(f64::from(i16::MAX), effective.largest);
+        let by_reach = by((FIELD_MODULUS / 2) as f64, effective.reach);
         // Rounding K weights adds noise of deviation √(Σx²)·2^−s/√12 to the quotient.
-        let noise = self.input_norm / 12f64.sqrt() / WEIGHT_NOISE;
-        let useful = if noise > 1.0 {
-            floor.saturating_add(log2_floor(noise) + 1)
+        let noise = effective.input_norm / 12f64.sqrt() / WEIGHT_NOISE;
+        let mut useful = if noise > 1.0 {
+            grid.saturating_add(log2_floor(noise) + 1)
         } else {
-            floor
+            grid
         };
-        let finest = by_width
-            .min(by_reach)
-            .min(useful)
-            .min(floor.saturating_add(MAX_SHIFT));
+        useful = useful
+            .max(effective.taps_useful.unwrap_or(useful))
+            .max(floor);
+        let finest = by_width.min(by_reach).min(useful).min(most);
         (floor..=finest)
             .rev()
-            .find_map(|acc_frac| self.attempt(acc_frac, activation, input))
+            .find_map(|acc_frac| self.attempt(acc_frac, activation))
     }
 
-    fn attempt(
-        &self,
-        acc_frac: i16,
-        activation: Activation,
-        input: &Tensor,
-    ) -> Option<(LinearWeights, Requant, (i64, i64))> {
-        let scale = exp2(acc_frac);
-        let narrow = |v: f64| {
-            let r = (v * scale).round();
-            (r.abs() <= f64::from(i16::MAX)).then_some(r as i16)
-        };
-        let wide = |v: f64| {
-            let r = (v * scale).round();
-            (r.abs() <= f64::from(i32::MAX)).then_some(r as i32)
-        };
-        let weights = LinearWeights {
-            inputs: input.features,
-            outputs: self.outputs as u32,
-            values: self
-                .values
-                .iter()
-                .map(|&v| narrow(v))
-                .collect::<Option<_>>()?,
-            bias: self.bias.iter().map(|&v| wide(v)).collect::<Option<_>>()?,
-        };
+    fn attempt(&self, acc_frac: i16, activation: Activation) -> Option<Fitted> {
         let shift = u8::try_from(acc_frac - activation.in_frac_bits).ok()?;
-        let bounds = weights.accumulator_bounds(input.range);
-        let requant = smallest_excess(shift, activation, bounds)?;
-        Some((weights, requant, bounds))
+        let (terms, weights) = self.effective.round(acc_frac)?;
+        let mut layer = Layer {
+            name: self.layer.name.clone(),
+            terms,
+            output: TensorId(self.layer.output as u32),
+            requant: Requant {
+                shift,
+                excess_bits: 0,
+                activation,
+            },
+        };
+        let bounds = weights.accumulator_bounds(self.done, &layer);
+        layer.requant = smallest_excess(shift, activation, bounds)?;
+        Some(Fitted {
+            layer,
+            weights,
+            bounds,
+            reason: String::new(),
+        })
+    }
+
+    /// A layer whose integers are those of its inputs, or differences of them.
+    fn exact(&self) -> Option<Fitted> {
+        let inputs = || self.layer.terms.iter().map(|t| &self.done.tensors[t.input]);
+        let frac = inputs().map(|t| t.encoding.frac_bits(0)).max()?;
+        // A difference counts from 0: what it is added to is a tensor that may be negative.
+        let signed = inputs().any(|t| t.range.lo < 0);
+        let ends = inputs().filter(|t| !signed || t.range.lo < 0).map(|t| {
+            let step = 1i64
+                .checked_shl((frac - t.encoding.frac_bits(0)) as u32)
+                .unwrap_or(0);
+            (i64::from(t.range.lo) * step, i64::from(t.range.hi) * step)
+        });
+        let (lo, hi) = ends.fold((0, 0), |(a, b), (lo, hi)| (a.min(lo), b.max(hi)));
+        let image = match self.layer.activation {
+            Function::Relu => (0, hi - lo),
+            _ => (lo, hi),
+        };
+        if image.1 - image.0 > MAX_IMAGE {
+            return None;
+        }
+        let range = Range {
+            lo: image.0 as i32,
+            hi: image.1 as i32,
+        };
+        let activation = Activation {
+            function: self.layer.activation,
+            ..Activation::identity(range, frac)
+        };
+        let mut fitted = self.attempt(frac, activation)?;
+        fitted.reason = "exact: integers as they are".to_owned();
+        Some(fitted)
     }
 }
 
 /// The smallest excess that represents every accumulator in `bounds`, if that has one meaning.
-fn smallest_excess(shift: u8, activation: Activation, bounds: (i64, i64)) -> Option<Requant> {
+pub(super) fn smallest_excess(
+    shift: u8,
+    activation: Activation,
+    bounds: (i64, i64),
+) -> Option<Requant> {
     let requant = (0..=MAX_EXCESS_BITS)
         .map(|excess_bits| Requant {
             shift,
@@ -205,11 +218,9 @@ fn smallest_excess(shift: u8, activation: Activation, bounds: (i64, i64)) -> Opt
             let (lo, hi) = requant.representable();
             lo <= bounds.0 && bounds.1 <= hi
         })?;
-    let (lo, hi) = requant.representable();
-    let true_max = bounds.0.unsigned_abs().max(bounds.1.unsigned_abs());
-    let represented_max = lo.unsigned_abs().max(hi.unsigned_abs());
-    let is_meaningful = true_max + represented_max < FIELD_MODULUS
-        && requant.span().unsigned_abs() <= FIELD_MODULUS;
+    let (least, most) = requant.limits(FIELD_MODULUS);
+    let is_meaningful =
+        least <= bounds.0 && bounds.1 <= most && requant.span().unsigned_abs() <= FIELD_MODULUS;
     is_meaningful.then_some(requant)
 }
 
@@ -224,21 +235,18 @@ impl Fitted {
         let layer = &graph.layers[index];
         let seen = &calibration.tensors[layer.output];
         let signed_bits = |v: u64| 65 - v.leading_zeros();
-        let largest = self
-            .weights
-            .values
-            .iter()
-            .map(|w| u64::from(w.unsigned_abs()))
-            .max();
+        let weights = self.weights.terms.iter().flatten();
+        let largest = weights.map(|w| u64::from(w.unsigned_abs())).max();
+        let requant = &self.layer.requant;
         LayerReport {
             tensor: graph.tensors[layer.output].name.clone(),
             op: layer.ops.clone(),
             calibrated: (seen.min, seen.max),
-            frac_bits: self.requant.activation.out_frac_bits,
-            range: self.requant.activation.image,
+            frac_bits: requant.activation.out_frac_bits,
+            range: requant.activation.image,
             weight_bits: signed_bits(largest.unwrap_or(0)),
-            shift: self.requant.shift,
-            excess_bits: self.requant.excess_bits,
+            shift: requant.shift,
+            excess_bits: requant.excess_bits,
             acc_bits: signed_bits(
                 self.bounds
                     .0
@@ -247,5 +255,15 @@ impl Fitted {
             ),
             reason: self.reason.clone(),
         }
+    }
+
+    /// How many values of the domain, as a power of two around 0, hold every accumulator.
+    pub(super) fn domain_bits(&self) -> u32 {
+        let requant = &self.layer.requant;
+        let quotient = |acc: i64| (acc + requant.half()) >> requant.shift;
+        let (lo, hi) = (quotient(self.bounds.0), quotient(self.bounds.1));
+        (0..40)
+            .find(|&bits| lo >= -(1 << bits) && hi < (1 << bits))
+            .map_or(64, |bits| bits + 1)
     }
 }

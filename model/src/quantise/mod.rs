@@ -18,17 +18,20 @@
 //! ```
 
 mod calibrate;
+mod effective;
 mod equalise;
 mod fit;
 mod report;
 mod scales;
+mod tables;
 
-use air::graph::{Encoding, Graph, Layer, Model, ModelError, Tensor, TensorId};
+use air::graph::{Encoding, Graph, Model, ModelError, Tensor, TensorId};
 
 pub use self::calibrate::synthetic_samples;
 use self::calibrate::{Calibration, calibrate};
+use self::fit::Fitted;
 pub use self::report::{InputReport, LayerReport, QuantReport};
-use crate::float::{FloatGraph, FloatTensor, ShapeError};
+use crate::float::{FloatGraph, FloatLayer, ShapeError};
 use crate::{FIELD_MODULUS, Sample};
 
 /// Weights of fewer bits than this are worth a warning.
@@ -181,14 +184,9 @@ fn build(
     options: &QuantOptions,
     report: &mut QuantReport,
 ) -> Result<Model, QuantError> {
-    let mut tensors = Vec::with_capacity(graph.tensors.len());
+    let mut inputs = Vec::with_capacity(graph.inputs);
     for (i, tensor) in graph.input_tensors().iter().enumerate() {
-        let scaler = graph
-            .layers
-            .iter()
-            .find(|layer| layer.input == i)
-            .and_then(|layer| layer.scaler.as_ref());
-        let plan = scales::input(calibration, i, scaler, options);
+        let plan = scales::input(calibration, i, graph.scaler(i), options);
         report.inputs.push(InputReport {
             tensor: tensor.name.clone(),
             calibrated: (calibration.tensors[i].min, calibration.tensors[i].max),
@@ -196,53 +194,62 @@ fn build(
             range: plan.range,
             reason: plan.reason,
         });
-        tensors.push(to_tensor(tensor, plan.range, plan.encoding));
+        inputs.push(tensor.quantised(plan.range, plan.encoding));
     }
-    let mut layers = Vec::with_capacity(graph.layers.len());
-    let mut weights = Vec::with_capacity(graph.layers.len());
-    for (i, layer) in graph.layers.iter().enumerate() {
-        let is_output = graph.outputs.iter().any(|o| o.tensor == layer.output);
-        let bits = scales::layer_bits(layer.activation, is_output, options);
-        let fitted = fit::fit(layer, &tensors[layer.input], calibration, i, bits)?;
-        let activation = fitted.requant.activation;
+    let elements: Vec<usize> = (graph.layers.iter())
+        .map(|layer| graph.tensors[layer.output].len())
+        .collect();
+    let is_output = |layer: &FloatLayer| graph.outputs.iter().any(|o| o.tensor == layer.output);
+    let is_free = |layer: &FloatLayer| !layer.is_exact && !is_output(layer);
+    let free: Vec<bool> = graph.layers.iter().map(is_free).collect();
+    let none = vec![0; graph.layers.len()];
+    let (mut done, mut fitted) = fit_all(graph, &inputs, calibration, options, &none)?;
+    let coarser = tables::coarser(&fitted, &elements, &free);
+    if coarser != none {
+        (done, fitted) = fit_all(graph, &inputs, calibration, options, &coarser)?;
+    }
+    tables::share(&mut fitted, &elements);
+    for (i, fitted) in fitted.iter().enumerate() {
         report.layers.push(fitted.report(graph, i, calibration));
-        tensors.push(to_tensor(
-            &graph.tensors[layer.output],
-            activation.image,
-            Encoding::Uniform {
-                frac_bits: activation.out_frac_bits,
-            },
-        ));
-        layers.push(Layer {
-            name: layer.name.clone(),
-            input: TensorId(layer.input as u32),
-            output: TensorId(layer.output as u32),
-            requant: fitted.requant,
-        });
-        weights.push(fitted.weights);
     }
-    let id = |i: usize| TensorId(i as u32);
+    let (layers, weights) = fitted.into_iter().map(|f| (f.layer, f.weights)).unzip();
     Ok(Model {
-        graph: Graph {
-            tensors,
-            layers,
-            inputs: (0..graph.inputs).map(id).collect(),
-            outputs: graph.outputs.iter().map(|o| id(o.tensor)).collect(),
-            post: graph.outputs.iter().map(|o| o.post.clone()).collect(),
-        },
+        graph: Graph { layers, ..done },
         weights,
     })
 }
 
-fn to_tensor(tensor: &FloatTensor, range: air::graph::Range, encoding: Encoding) -> Tensor {
-    Tensor {
-        name: tensor.name.clone(),
-        shape: tensor.shape.iter().map(|&d| d as u32).collect(),
-        features: tensor.features as u32,
-        positions: tensor.positions as u32,
-        range,
-        encoding,
+/// Fits every layer in order. The graph that comes back has tensors, and no layers.
+fn fit_all(
+    graph: &FloatGraph,
+    inputs: &[Tensor],
+    calibration: &Calibration,
+    options: &QuantOptions,
+    coarser: &[u8],
+) -> Result<(Graph, Vec<Fitted>), QuantError> {
+    let id = |i: usize| TensorId(i as u32);
+    let mut done = Graph {
+        tensors: inputs.to_vec(),
+        layers: Vec::new(),
+        inputs: (0..graph.inputs).map(id).collect(),
+        outputs: graph.outputs.iter().map(|o| id(o.tensor)).collect(),
+        post: graph.outputs.iter().map(|o| o.post.clone()).collect(),
+    };
+    let mut all = Vec::with_capacity(graph.layers.len());
+    for (i, layer) in graph.layers.iter().enumerate() {
+        let is_output = graph.outputs.iter().any(|o| o.tensor == layer.output);
+        let bits = scales::layer_bits(layer.activation, is_output, options);
+        let fitted = fit::fit(layer, &done, calibration, i, bits, coarser[i])?;
+        let activation = fitted.layer.requant.activation;
+        let encoding = Encoding::Uniform {
+            frac_bits: activation.out_frac_bits,
+        };
+        let tensor = &graph.tensors[layer.output];
+        done.tensors
+            .push(tensor.quantised(activation.image, encoding));
+        all.push(fitted);
     }
+    Ok((done, all))
 }
 
 fn unsound(graph: &FloatGraph, source: ModelError) -> QuantError {

@@ -37,9 +37,10 @@ pub(super) fn layer_bits(
     }
     let linear = options.output_bits.unwrap_or((options.bits + 1).min(16));
     LayerBits {
-        bits: match activation {
-            Function::Identity | Function::Relu => linear,
-            Function::Sigmoid | Function::Tanh => options.bits,
+        bits: if is_squashing(activation) {
+            options.bits
+        } else {
+            linear
         },
         headroom: OUTPUT_HEADROOM,
     }
@@ -115,6 +116,14 @@ fn tabular(features: &[(f64, f64)], scaler: &Affine, options: &QuantOptions) -> 
     }
 }
 
+/// Whether all results lie in a small interval that does not depend on the model.
+fn is_squashing(function: Function) -> bool {
+    matches!(
+        function,
+        Function::Sigmoid | Function::Tanh | Function::HardSigmoid { .. }
+    )
+}
+
 /// The activation of a layer: function, domain and image. `reach` is the largest absolute value
 /// any input can cause, beyond which no range needs to go.
 pub(super) fn activation(
@@ -123,49 +132,156 @@ pub(super) fn activation(
     reach: f64,
     width: LayerBits,
 ) -> (Activation, String) {
-    let LayerBits { bits, headroom } = width;
-    let signed = Range::signed(bits);
     match function {
-        Function::Relu => {
-            let range = Range::unsigned(bits);
-            let top = (pre.max.max(0.0) * headroom).min(reach);
-            let frac = frac_bits_for(top, f64::from(range.hi) + 0.5);
-            let activation = Activation {
-                function,
-                ..Activation::identity(range, frac)
-            };
-            let reason = format!("covers {:.4}; below 0 saturates", covered(range, frac));
-            (activation, reason)
+        Function::Relu => rectified(pre.max, reach, f64::INFINITY, width),
+        Function::Clip { lo, hi } if lo.value() == 0.0 => {
+            rectified(pre.max.min(hi.value()), reach, hi.value(), width)
         }
+        Function::Clip { lo, hi } => clipped(pre, reach, (lo.value(), hi.value()), width),
         Function::Identity => {
-            let top = (pre.max_abs() * headroom).min(reach);
+            let signed = Range::signed(width.bits);
+            let top = (pre.max_abs() * width.headroom).min(reach);
             let frac = frac_bits_for(top, f64::from(signed.hi) + 0.5);
             let reason = format!("covers ±{:.4}", covered(signed, frac));
             (Activation::identity(signed, frac), reason)
         }
-        Function::Sigmoid | Function::Tanh => {
-            // Beyond this argument the result rounds to its limit: σ(x) > 1 − e^−x, and
-            // tanh(x) = 2σ(2x) − 1.
-            let limit = f64::from(bits + 1) * core::f64::consts::LN_2;
-            let (image, out_frac_bits, limit) = match function {
-                Function::Sigmoid => (Range::unsigned(bits), bits as i16, limit),
-                _ => (signed, bits as i16 - 1, limit / 2.0),
-            };
-            // Twice what was seen: saturating a squashing function early is a large error.
-            let top = (2.0 * pre.max_abs()).max(1.0).min(reach).min(limit);
-            // Reaching 7/8 of the limit loses less than the next coarser grid would.
-            let frac = frac_bits_for(top * 0.875, f64::from(signed.hi) + 0.5);
-            let activation = Activation {
-                function,
-                in_frac_bits: frac,
-                out_frac_bits,
-                domain: signed,
-                image,
-            };
-            let reason = format!("argument covers ±{:.4}", covered(signed, frac));
-            (activation, reason)
+        Function::LeakyRelu { alpha } => leaky(function, alpha.value(), pre, reach, width),
+        Function::Sigmoid | Function::Tanh | Function::HardSigmoid { .. } => {
+            squashing(function, pre, reach, width.bits)
         }
+        _ => bent(function, pre, reach, width),
     }
+}
+
+/// ReLU, perhaps with a ceiling: the domain starts at 0 and saturation does the rest.
+fn rectified(max: f64, reach: f64, ceiling: f64, width: LayerBits) -> (Activation, String) {
+    let mut range = Range::unsigned(width.bits);
+    let top = (max.max(0.0) * width.headroom).min(reach).min(ceiling);
+    let frac = frac_bits_for(top, f64::from(range.hi) + 0.5);
+    let limit = (ceiling * exp2(frac)).round();
+    if limit < f64::from(range.hi) {
+        range.hi = limit.max(1.0) as i32;
+    }
+    let activation = Activation {
+        function: Function::Relu,
+        ..Activation::identity(range, frac)
+    };
+    let reason = format!("covers {:.4}; below 0 saturates", covered(range, frac));
+    (activation, reason)
+}
+
+/// Both bounds are ends of the image.
+fn clipped(
+    pre: &Stats,
+    reach: f64,
+    (lo, hi): (f64, f64),
+    width: LayerBits,
+) -> (Activation, String) {
+    let signed = Range::signed(width.bits);
+    let top = (pre.max_abs() * width.headroom)
+        .min(reach)
+        .min(lo.abs().max(hi.abs()));
+    let frac = frac_bits_for(top, f64::from(signed.hi) + 0.5);
+    let end = |x: f64| {
+        let q = (x * exp2(frac)).round();
+        q.clamp(f64::from(signed.lo), f64::from(signed.hi)) as i32
+    };
+    let range = Range {
+        lo: end(lo),
+        hi: end(hi),
+    };
+    let reason = format!("clips to [{lo}, {hi}]");
+    (Activation::identity(range, frac), reason)
+}
+
+/// One grid for both sides; the argument may reach further below 0 than the result.
+fn leaky(
+    function: Function,
+    alpha: f64,
+    pre: &Stats,
+    reach: f64,
+    width: LayerBits,
+) -> (Activation, String) {
+    let signed = Range::signed(width.bits);
+    let below = (-pre.min).max(0.0);
+    let top = pre.max.max(below * alpha.abs()) * width.headroom;
+    let frac = frac_bits_for(top.min(reach), f64::from(signed.hi) + 0.5);
+    let lowest = (below * width.headroom).min(reach) * exp2(frac);
+    let bits = (lowest.max(1.0).log2().ceil() as u32).clamp(width.bits - 1, 16);
+    let activation = Activation {
+        function,
+        in_frac_bits: frac,
+        out_frac_bits: frac,
+        domain: Range {
+            lo: -(1 << bits),
+            hi: signed.hi,
+        },
+        image: signed,
+    };
+    let reason = format!("covers ±{:.4}", covered(signed, frac));
+    (activation, reason)
+}
+
+fn squashing(function: Function, pre: &Stats, reach: f64, bits: u32) -> (Activation, String) {
+    let signed = Range::signed(bits);
+    // Beyond this argument the result rounds to its limit: σ(x) > 1 − e^−x, and
+    // tanh(x) = 2σ(2x) − 1.
+    let limit = f64::from(bits + 1) * core::f64::consts::LN_2;
+    let (image, out_frac_bits, limit) = match function {
+        Function::Sigmoid => (Range::unsigned(bits), bits as i16, limit),
+        Function::HardSigmoid { alpha, beta } => {
+            // Its limit is reached, and must be exact.
+            let one = Range {
+                lo: 0,
+                hi: 1 << (bits - 1),
+            };
+            let limit = (1.0 + beta.value().abs()) / alpha.value().abs().max(1e-6);
+            (one, bits as i16 - 1, limit)
+        }
+        _ => (signed, bits as i16 - 1, limit / 2.0),
+    };
+    // Twice what was seen: saturating a squashing function early is a large error.
+    let top = (2.0 * pre.max_abs()).max(1.0).min(reach).min(limit);
+    // Reaching 7/8 of the limit loses less than the next coarser grid would.
+    let frac = frac_bits_for(top * 0.875, f64::from(signed.hi) + 0.5);
+    let activation = Activation {
+        function,
+        in_frac_bits: frac,
+        out_frac_bits,
+        domain: signed,
+        image,
+    };
+    let reason = format!("argument covers ±{:.4}", covered(signed, frac));
+    (activation, reason)
+}
+
+/// Functions that are bent near 0 and straight far from it: the argument gets a bit more than the
+/// result.
+fn bent(function: Function, pre: &Stats, reach: f64, width: LayerBits) -> (Activation, String) {
+    let (image, domain) = (Range::signed(width.bits), Range::signed(width.bits + 1));
+    let top = (pre.max_abs() * width.headroom).max(1.0).min(reach);
+    // Far below 0 the result is flat: the argument need not go there.
+    let far = match function {
+        Function::HardSwish => 3.0,
+        Function::Elu { .. } => f64::from(width.bits) * core::f64::consts::LN_2,
+        _ => 24.0,
+    };
+    let highest = (pre.max * width.headroom).max(far.min(top)).min(top);
+    let result = function.apply(highest).abs().max(match function {
+        Function::Elu { alpha } => alpha.value().abs(),
+        _ => 0.5,
+    });
+    let in_frac = frac_bits_for(highest, f64::from(domain.hi) + 0.5);
+    let out_frac = frac_bits_for(result, f64::from(image.hi) + 0.5);
+    let activation = Activation {
+        function,
+        in_frac_bits: in_frac,
+        out_frac_bits: out_frac,
+        domain,
+        image,
+    };
+    let reason = format!("argument covers ±{:.4}", covered(domain, in_frac));
+    (activation, reason)
 }
 
 /// The most fractional bits with `magnitude · 2^bits ≤ limit`.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use model::data::{DataFile, float_inputs};
-use model::{FloatGraph, FloatRunner, ImportOptions, Sample, import_bytes};
+use model::{FloatGraph, FloatRunner, ImportOptions, Sample};
 
 pub mod onnx;
 
@@ -25,17 +25,31 @@ pub struct Case {
 
 impl Case {
     pub fn load(folder: &Path) -> Self {
+        Self::try_load(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    }
+
+    /// Loads a model and its data. Inputs get the shapes of the references.
+    pub fn try_load(folder: &Path) -> Result<Self, String> {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let bytes = std::fs::read(folder.join("model.onnx")).expect(&name);
-        let options = ImportOptions::default();
-        Self {
-            graph: import_bytes(&bytes, &options).expect(&name),
-            runner: FloatRunner::from_bytes(&bytes, &options).expect(&name),
-            data: DataFile::read(folder.join("refs.npz")).expect(&name),
+        let bytes = std::fs::read(folder.join("model.onnx")).map_err(|e| e.to_string())?;
+        let data = DataFile::read(folder.join("refs.npz")).map_err(|e| e.to_string())?;
+        let bound = |a: &model::data::Array| {
+            let input = a.name.strip_prefix("in_")?;
+            Some((input.to_owned(), a.shape[1..].to_vec()))
+        };
+        let options = ImportOptions {
+            shapes: data.arrays.iter().filter_map(bound).collect(),
+        };
+        let (graph, runner) =
+            model::import_with_reference(&bytes, &options).map_err(|e| e.to_string())?;
+        Ok(Self {
+            graph,
+            runner,
+            data,
             folder: folder.to_owned(),
             bytes,
             name,
-        }
+        })
     }
 
     /// The reference samples `in_…`, without labels.
@@ -51,6 +65,19 @@ impl Case {
         data.arrays.retain(|a| a.name == "x");
         (!data.arrays.is_empty())
             .then(|| data.samples(&float_inputs(&self.graph)).expect(&self.name))
+    }
+
+    /// The reference outputs `out_…`, each flat over all samples, in the order of the model.
+    pub fn all_reference_outputs(&self) -> Vec<Vec<f64>> {
+        let one = |o: &model::FloatOutput| {
+            let name = format!("out_{}", self.graph.tensors[o.tensor].name);
+            let array = self.data.arrays.iter().find(|a| a.name == name);
+            array
+                .unwrap_or_else(|| panic!("{}: no {name}", self.name))
+                .values
+                .clone()
+        };
+        self.graph.outputs.iter().map(one).collect()
     }
 
     /// The reference outputs `out_…`, flat, in the order of the file.

@@ -51,7 +51,7 @@
 //!
 //!   1. `project`   `step·h' − Σ_i r_i·acc_ratio[i]·h − A = 0`                            deg 3
 //!   2. `ranged`    `(real − looked)·Σ_b (σ^b·(q + side·excess − lo − rem) + σ^(lanes+b)·(out − lo − rem)) = 0`,
-//!                  if the table has a ranged input                                     deg 3
+//!      if the table has a ranged input                                                 deg 3
 //!   3. `consume_k` `step·t_k' − Σ_i r_i·ratio_k[i]·t_k − g_k·U_k = 0`, `g_k = 1` unweighted  deg 3
 //!   4. `hold_k`    `hold_k·(g_k' − g_k) = 0`                                             deg 2
 //!   5. `one_k`     `one_k·(g_k − 1) = 0`                                                 deg 2
@@ -210,6 +210,51 @@ impl Limbs {
     }
 }
 
+/// What the width of a row depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowShape {
+    /// Lanes.
+    pub lanes: usize,
+    /// Limbs of a lane.
+    pub limbs: Limbs,
+    /// Slots that receive factors.
+    pub weighted: usize,
+    /// All slots.
+    pub slots: usize,
+    /// Whether a lane is sent as a gate.
+    pub gates: bool,
+}
+
+impl RowShape {
+    /// Main columns of one lane.
+    pub const fn lane_width(&self) -> usize {
+        let Limbs { rem, excess, .. } = self.limbs;
+        2 + (excess > 0) as usize + rem + excess
+    }
+
+    /// Main columns.
+    pub const fn main(&self) -> usize {
+        self.lanes * self.lane_width()
+    }
+
+    /// Projection columns.
+    pub const fn projection(&self) -> usize {
+        1 + self.slots + self.weighted
+    }
+
+    /// Messages.
+    pub const fn messages(&self) -> usize {
+        let lookups = self.lanes * (1 + self.limbs.rem + self.limbs.excess);
+        lookups + 1 + self.slots + self.weighted + self.gates as usize
+    }
+
+    /// Base cells of a row that a proof commits to, without masks.
+    pub const fn cells(&self, degree: usize) -> usize {
+        let lookup = crate::logup::lookup_width(self.messages());
+        self.main() + degree * (self.projection() + lookup)
+    }
+}
+
 /// An input or output of the graph in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Boundary {
@@ -319,7 +364,13 @@ impl ActivationAir {
             first_gate: ids.count(),
         };
         for (&index, readers) in tensors.iter().zip(readers) {
-            air.push(graph, ids, index, assign(readers, weighted, all), &function_of);
+            air.push(
+                graph,
+                ids,
+                index,
+                assign(readers, weighted, all),
+                &function_of,
+            );
         }
         air
     }
@@ -369,12 +420,22 @@ impl ActivationAir {
         self.blocks.push(block);
     }
 
-    /// Main columns of one lane.
-    pub const fn lane_width(&self) -> usize {
-        2 + (self.limbs.excess > 0) as usize + self.limbs.rem + self.limbs.excess
+    fn shape(&self) -> RowShape {
+        RowShape {
+            lanes: self.lanes,
+            limbs: self.limbs,
+            weighted: self.slots.iter().filter(|s| s.is_weighted).count(),
+            slots: self.slots.len(),
+            gates: self.has_gates(),
+        }
     }
 
-    const fn lane(&self, lane: usize) -> LaneCols {
+    /// Main columns of one lane.
+    pub fn lane_width(&self) -> usize {
+        self.shape().lane_width()
+    }
+
+    fn lane(&self, lane: usize) -> LaneCols {
         let q = lane * self.lane_width();
         let has_side = (self.limbs.excess > 0) as usize;
         LaneCols {
@@ -465,6 +526,22 @@ impl ActivationAir {
             sum += form * row.fixed[columns.pattern(slot, i)];
         }
         sum
+    }
+
+    fn eval_chains<B: AirBuilder>(&self, builder: &mut B) {
+        let row = builder.row();
+        let constants = Constants::new(self, builder.constants());
+        let columns = Columns::new(self);
+        let (h, h_next) = (row.projection[0], row.projection_next[0]);
+        let ratio: B::ExprEF = select(&row.fixed[columns.own_ratios()], constants.own_ratios());
+        let acc: B::ExprEF = self.accumulators(&row, constants);
+        builder.assert_zero_ext("project", h_next * row.step() - ratio * h - acc);
+        if self.has_ranged() {
+            self.eval_ranged(builder);
+        }
+        for slot in 0..self.slots.len() {
+            self.eval_slot(builder, slot);
+        }
     }
 
     fn eval_ranged<B: AirBuilder>(&self, builder: &mut B) {
@@ -600,18 +677,13 @@ impl Air for ActivationAir {
     }
 
     fn widths(&self) -> Widths {
-        let weighted = self.slots.iter().filter(|s| s.is_weighted).count();
-        let slots = self.slots.len();
+        let shape = self.shape();
         Widths {
             fixed: Columns::new(self).width(),
             weight: 0,
-            main: self.lanes * self.lane_width(),
-            projection: 1 + slots + weighted,
-            messages: self.lanes * (1 + self.num_limbs())
-                + 1
-                + slots
-                + weighted
-                + usize::from(self.has_gates()),
+            main: shape.main(),
+            projection: shape.projection(),
+            messages: shape.messages(),
             constraints: self.constraint_names().len(),
         }
     }
@@ -634,18 +706,8 @@ impl Air for ActivationAir {
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
-        let row = builder.row();
-        let constants = Constants::new(self, builder.constants());
-        let columns = Columns::new(self);
-        let (h, h_next) = (row.projection[0], row.projection_next[0]);
-        let ratio: B::ExprEF = select(&row.fixed[columns.own_ratios()], constants.own_ratios());
-        let acc: B::ExprEF = self.accumulators(&row, constants);
-        builder.assert_zero_ext("project", h_next * row.step() - ratio * h - acc);
-        if self.has_ranged() {
-            self.eval_ranged(builder);
-        }
-        for slot in 0..self.slots.len() {
-            self.eval_slot(builder, slot);
+        if builder.wants_constraints() {
+            self.eval_chains(builder);
         }
         for lane in 0..self.lanes {
             self.eval_lookups(builder, lane);

@@ -158,19 +158,13 @@ fn place(
     }
 }
 
-fn read_term(
-    map: &Map,
-    features: u32,
-    grid: &Grid,
-    channel: usize,
-    r: usize,
-) -> Option<Reading> {
+fn read_term(map: &Map, features: u32, grid: &Grid, channel: usize, r: usize) -> Option<Reading> {
     let (feature, index) = grid.base(channel, r);
     // The channel as the map counts them.
     let mut seen = feature;
-    for axis in 0..AXES {
-        if map.merged[axis] {
-            seen = seen * grid.extent[axis] as usize + index[axis] as usize;
+    for ((&merged, &size), i) in map.merged.iter().zip(&grid.extent).zip(index) {
+        if merged {
+            seen = seen * size as usize + i as usize;
         }
     }
     let local = seen.checked_sub(map.first_input as usize)?;
@@ -182,10 +176,12 @@ fn read_term(
         .map(|a| read_axis(map, grid, a, index[a], r))
         .collect::<Option<_>>()?;
     let below = features - map.first_output - (group as u32 + 1) * map.outputs;
-    let mut base = axes.iter().enumerate().fold(
-        Monomial::rho(below as i32),
-        |base, (a, axis)| base.times(Monomial::sigma(a, axis.exponent)),
-    );
+    let mut base = axes
+        .iter()
+        .enumerate()
+        .fold(Monomial::rho(below as i32), |base, (a, axis)| {
+            base.times(Monomial::sigma(a, axis.exponent))
+        });
     let mut residue = 0;
     for (axis, reading) in map.axes.iter().zip(&axes) {
         residue = residue * axis.stride as usize + reading.residue as usize;

@@ -158,8 +158,25 @@ fn stretches(frame: &Frame, lanes: usize) -> Vec<Stretch> {
     lines(frame).into_iter().flat_map(cut).collect()
 }
 
-/// The coefficients of a layer's overhang from the accumulators of its whole frame.
-pub type FrameValues<'a> = &'a dyn Fn(usize) -> Vec<i64>;
+/// The coefficients of a layer's product in a box, `[feature][position]`.
+pub type Product<'a> = &'a dyn Fn(usize, [i32; AXES], [i32; AXES]) -> Vec<i64>;
+
+/// Disjoint boxes that cover a frame outside the output, on either side of each axis.
+fn boxes(frame: &Frame) -> Vec<[[i32; AXES]; 2]> {
+    let mut boxes = Vec::new();
+    let (mut lo, mut hi) = (frame.lo, frame.hi);
+    for axis in 0..AXES {
+        let end = frame.extent[axis] as i32;
+        for (from, to) in [(frame.lo[axis], 0), (end, frame.hi[axis])] {
+            (lo[axis], hi[axis]) = (from, to);
+            if from < to {
+                boxes.push([lo, hi]);
+            }
+        }
+        (lo[axis], hi[axis]) = (0, end);
+    }
+    boxes
+}
 
 impl OverhangAir {
     /// The table of a graph's overhangs; `None` if nothing hangs over.
@@ -210,29 +227,37 @@ impl OverhangAir {
         (own.over(next), false)
     }
 
-    /// The main trace. `frames` gives, for a layer, the accumulators of its frame, `[feature][position]`.
+    /// The main trace.
     pub fn generate_main<F: Field>(
         &self,
-        frames: FrameValues<'_>,
+        product: Product<'_>,
         height: usize,
     ) -> RowMajorMatrix<F> {
         let mut values = F::zero_vec(height * self.lanes);
         for block in &self.blocks {
-            let frame = frames(block.layer);
-            let size: [u32; AXES] =
-                core::array::from_fn(|a| (block.frame.hi[a] - block.frame.lo[a]) as u32);
-            let strides = strides(size);
-            let positions: usize = size.iter().map(|&n| n as usize).product();
-            for feature in 0..block.features {
-                for (i, stretch) in block.stretches.iter().enumerate() {
-                    let row = block.start + feature * block.stretches.len() + i;
+            for [lo, hi] in boxes(&block.frame) {
+                let size: [u32; AXES] = core::array::from_fn(|a| (hi[a] - lo[a]) as u32);
+                let strides = strides(size);
+                let positions: usize = size.iter().map(|&n| n as usize).product();
+                let coefficients = product(block.layer, lo, hi);
+                let within = |s: &Stretch| (0..AXES).all(|a| (lo[a]..hi[a]).contains(&s.start[a]));
+                for (i, stretch) in block
+                    .stretches
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, s)| within(s))
+                {
                     let at: usize = (0..AXES)
-                        .map(|a| (stretch.start[a] - block.frame.lo[a]) as usize * strides[a])
+                        .map(|a| (stretch.start[a] - lo[a]) as usize * strides[a])
                         .sum();
                     let step = strides[if stretch.down { 1 } else { 2 }];
-                    for lane in 0..stretch.len {
-                        let value = frame[feature * positions + at + lane * step];
-                        values[row * self.lanes + lane] = super::signed(value);
+                    for feature in 0..block.features {
+                        let row = block.start + feature * block.stretches.len() + i;
+                        let cells = &mut values[row * self.lanes..][..stretch.len];
+                        for (lane, cell) in cells.iter_mut().enumerate() {
+                            let value = coefficients[feature * positions + at + lane * step];
+                            *cell = super::signed(value);
+                        }
                     }
                 }
             }
@@ -252,8 +277,8 @@ impl OverhangAir {
         let mut column = EF::zero_vec(height);
         for block in &self.blocks {
             let mut t = EF::ZERO;
-            let rows = (0..block.features)
-                .flat_map(|f| (0..block.stretches.len()).map(move |i| (f, i)));
+            let rows =
+                (0..block.features).flat_map(|f| (0..block.stretches.len()).map(move |i| (f, i)));
             for (r, (feature, i)) in (block.start..).zip(rows) {
                 let from = self.lanes * usize::from(block.stretches[i].down);
                 let cells = &main.values[r * main.width..(r + 1) * main.width];
@@ -301,7 +326,11 @@ impl Air for OverhangAir {
             false => points.at(monomial),
         };
         let ratios = self.ratios.items().iter().map(ratio);
-        [powers(2), powers(1)].concat().into_iter().chain(ratios).collect()
+        [powers(2), powers(1)]
+            .concat()
+            .into_iter()
+            .chain(ratios)
+            .collect()
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
@@ -310,7 +339,9 @@ impl Air for OverhangAir {
         let (forms, ratios) = builder.constants().split_at(2 * self.lanes);
         let form = |coefficients: &[B::EF]| {
             let terms = coefficients.iter().zip(row.main);
-            terms.fold(B::ExprEF::ZERO, |sum, (&c, &x)| sum + B::ExprEF::from(c) * x)
+            terms.fold(B::ExprEF::ZERO, |sum, (&c, &x)| {
+                sum + B::ExprEF::from(c) * x
+            })
         };
         let (t, t_next) = (row.projection[0], row.projection_next[0]);
         let f = |column: usize| row.fixed[column];

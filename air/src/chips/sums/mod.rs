@@ -35,7 +35,7 @@
 
 use alloc::vec::Vec;
 
-use p3_field::{ExtensionField, Field};
+use p3_field::{ExtensionField, Field, PrimeCharacteristicRing};
 
 use super::{Air, Widths, small};
 use crate::builder::{AirBuilder, Element, engine};
@@ -85,6 +85,12 @@ impl SumsAir {
             parts.push(Part::Whole(layer.output.index()));
         }
         Self { parts }
+    }
+
+    /// The layer a row belongs to.
+    pub fn layer_of(&self, row: usize) -> Option<usize> {
+        let above = self.parts.get(..row)?;
+        Some(above.iter().filter(|p| matches!(p, Part::Whole(_))).count())
     }
 
     /// The projection columns `v`, `s` from the values of all terms, biases and overhangs by number.
@@ -144,8 +150,11 @@ impl Air for SumsAir {
         builder.assert_zero_ext("whole", (s - v) * whole);
         let claim = [Element::Base(kind), Element::Base(number), Element::Ext(v)];
         builder.message(Bus::Claim, -claims, &claim);
-        let zero = number - number;
-        let product = [Element::Base(number), Element::Base(zero), Element::Ext(v)];
+        let product = [
+            Element::Base(number),
+            Element::Base(B::Expr::ZERO),
+            Element::Ext(v),
+        ];
         builder.message(Bus::Product, -products, &product);
     }
 
@@ -176,10 +185,7 @@ impl Air for SumsAir {
         alloc::vec!["add", "whole"]
     }
 
-    fn columns_of(&self, constraint: &str) -> &'static str {
-        match constraint {
-            "add" => "s, v",
-            _ => "s, v",
-        }
+    fn columns_of(&self, _constraint: &str) -> &'static str {
+        "s, v"
     }
 }

@@ -117,12 +117,17 @@ impl Net {
         let weights = LayerWeights {
             terms: terms
                 .iter()
-                .map(|t| (0..t.map.weights()).map(|_| rng.within(-30, 30) as i16).collect())
+                .map(|t| {
+                    (0..t.map.weights())
+                        .map(|_| rng.within(-30, 30) as i16)
+                        .collect()
+                })
                 .collect(),
             bias: (0..features).map(|_| rng.within(-300, 300)).collect(),
         };
         let name = format!("layer{}", self.layers.len());
-        self.tensors.push(tensor(name.clone(), features, extent, image));
+        self.tensors
+            .push(tensor(name.clone(), features, extent, image));
         let mut layer = Layer {
             name,
             terms,
@@ -158,10 +163,10 @@ impl Net {
     /// The model; tensors nobody reads are its outputs.
     pub fn finish(self) -> Model {
         let is_read = |id: usize| {
-            self.layers.iter().flat_map(|l| &l.terms).any(|t| {
-                t.input.index() == id
-                    || t.map.kernel == Kernel::Gate(TensorId(id as u32))
-            })
+            self.layers
+                .iter()
+                .flat_map(|l| &l.terms)
+                .any(|t| t.input.index() == id || t.map.kernel == Kernel::Gate(TensorId(id as u32)))
         };
         let outputs: Vec<TensorId> = (self.inputs..self.tensors.len())
             .filter(|&id| !is_read(id))
@@ -256,7 +261,13 @@ pub fn random(seed: u64) -> Model {
         Function::Relu,
         0,
     );
-    let _ = net.layer(2, [1; 3], vec![net.flat(copy, 2), net.flat(last, 2)], Function::Relu, 6);
+    let _ = net.layer(
+        2,
+        [1; 3],
+        vec![net.flat(copy, 2), net.flat(last, 2)],
+        Function::Relu,
+        6,
+    );
     net.finish()
 }
 
@@ -265,8 +276,7 @@ fn random_conv(net: &mut Net, id: TensorId, function: Function) -> TensorId {
     let depthwise = net.rng.within(0, 2) == 0;
     let groups = if depthwise { x.features } else { 1 };
     let outputs = net.rng.within(1, 3) as u32;
-    let axes: [AxisMap; 3] =
-        core::array::from_fn(|a| random_axis(&mut net.rng, x.extent[a]));
+    let axes: [AxisMap; 3] = core::array::from_fn(|a| random_axis(&mut net.rng, x.extent[a]));
     let extent = core::array::from_fn(|a| {
         let full = out_size(&axes[a], x.extent[a]);
         full.saturating_sub(net.rng.within(0, 2) as u32).max(1)

@@ -1,0 +1,124 @@
+//! Saturation: an excess for each element, or a table so tall that none is needed.
+//!
+//! An accumulator beyond the activation's domain saturates, and how far it lay beyond costs cells for
+//! every element. A domain that holds every accumulator any input can cause costs the entries of a
+//! table, once for all layers that share it. Small models take the first, large ones the second.
+
+use std::collections::BTreeMap;
+
+use air::graph::{Activation, Function, MAX_TABLE_ENTRIES, Range};
+
+use super::fit::{Fitted, smallest_excess};
+
+/// Cells that an excess costs, for each element.
+const EXCESS_CELLS: f64 = 9.0;
+/// Cells of one entry of a table.
+const ENTRY_CELLS: f64 = 4.3;
+/// Tallest table, as a power of two.
+const MAX_BITS: u32 = MAX_TABLE_ENTRIES.trailing_zeros();
+/// A grid may give up this many bits to need no excess.
+const MAX_COARSER: u32 = 2;
+
+/// What layers with one table have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Table {
+    function: Function,
+    image: (i32, i32),
+    scales: (i16, i16),
+}
+
+impl Table {
+    fn of(activation: &Activation) -> Self {
+        let (input, output) = (activation.in_frac_bits, activation.out_frac_bits);
+        Self {
+            function: activation.function,
+            image: (activation.image.lo, activation.image.hi),
+            scales: if activation.function.is_homogeneous() {
+                (0, output - input)
+            } else {
+                (input, output)
+            },
+        }
+    }
+}
+
+/// A layer's part in a table.
+struct Member {
+    layer: usize,
+    elements: f64,
+    bits: u32,
+    may_coarsen: bool,
+}
+
+/// For each layer how many bits coarser its grid should be, where that lets it share a tall table.
+pub(super) fn coarser(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> Vec<u8> {
+    let mut coarser = vec![0; fitted.len()];
+    for members in groups(fitted, elements, is_free).values() {
+        let (bits, _) = cheapest(members, MAX_COARSER);
+        let Some(bits) = bits.filter(|&bits| bits == MAX_BITS) else {
+            continue;
+        };
+        for m in members
+            .iter()
+            .filter(|m| m.may_coarsen && m.bits <= bits + MAX_COARSER)
+        {
+            coarser[m.layer] = m.bits.saturating_sub(bits) as u8;
+        }
+    }
+    coarser
+}
+
+/// Gives layers that share a table the domain that costs least.
+pub(super) fn share(fitted: &mut [Fitted], elements: &[usize]) {
+    let is_free = vec![false; fitted.len()];
+    for members in groups(fitted, elements, &is_free).values() {
+        let (Some(bits), _) = cheapest(members, 0) else {
+            continue;
+        };
+        for m in members {
+            let requant = &mut fitted[m.layer].layer.requant;
+            let activation = Activation {
+                domain: Range::signed(bits),
+                ..requant.activation
+            };
+            if let Some(taller) = smallest_excess(requant.shift, activation, fitted[m.layer].bounds)
+            {
+                fitted[m.layer].layer.requant = taller;
+            }
+        }
+    }
+}
+
+fn groups(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> BTreeMap<Table, Vec<Member>> {
+    let mut groups: BTreeMap<Table, Vec<Member>> = BTreeMap::new();
+    for (layer, f) in fitted.iter().enumerate() {
+        let requant = &f.layer.requant;
+        groups
+            .entry(Table::of(&requant.activation))
+            .or_default()
+            .push(Member {
+                layer,
+                elements: elements[layer] as f64,
+                bits: f.domain_bits(),
+                may_coarsen: is_free[layer] && requant.activation.function.is_homogeneous(),
+            });
+    }
+    groups
+}
+
+/// The height of a table, as a power of two, with the least cost, if that is less than the excess of
+/// every layer; and the cost.
+fn cheapest(members: &[Member], coarser: u32) -> (Option<u32>, f64) {
+    let excess = |bits: u32| -> f64 {
+        let fits = |m: &&Member| m.bits <= if m.may_coarsen { bits + coarser } else { bits };
+        let beyond = members.iter().filter(|m| !fits(m));
+        beyond.map(|m| m.elements * EXCESS_CELLS).sum()
+    };
+    let all: f64 = members.iter().map(|m| m.elements * EXCESS_CELLS).sum();
+    let cost = |bits: u32| f64::from(1u32 << bits) * ENTRY_CELLS + excess(bits);
+    (10..=MAX_BITS)
+        .map(|bits| (Some(bits), cost(bits)))
+        .filter(|&(_, c)| c < all)
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or((None, all))
+}
