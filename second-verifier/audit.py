@@ -6,8 +6,9 @@ import activation
 import overhang
 import sums
 import weights
+from errors import well_formed
 from field import GENERATOR, OMEGA, P, reverse_bits
-from floats import evaluate
+from floats import candidates
 from merkle import commit
 
 
@@ -64,9 +65,10 @@ def entries_of(table):
     for i, (function, in_bits, out_bits, (lo, hi), image) in enumerate(table.content, 1):
 
         def f(q):
-            x = q * 2.0**-in_bits
-            rounded = math.floor(evaluate(function, x) * 2.0**out_bits + 0.5)
-            return min(max(rounded, image[0]), image[1])
+            values = candidates(function, q * 2.0**-in_bits)
+            found = {math.floor(v * 2.0**out_bits + 0.5) for v in values}
+            well_formed(len(found) == 1, "an entry of a table is too near to two integers")
+            return min(max(*found, image[0]), image[1])
 
         entries += [(i, 0, q, f(q)) for q in range(lo, hi + 1)]
         entries += [(i, -1, lo, f(lo)), (i, 1, hi, f(hi))]

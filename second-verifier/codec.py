@@ -128,7 +128,7 @@ def read_graph(r):
         return Record(
             name=r.string(), terms=r.list(lambda: read_term(r)), output=r.u32(),
             shift=r.u8(), excess_bits=r.u8(),
-            function=r.variant(4), in_frac_bits=r.i16(), out_frac_bits=r.i16(),
+            function=read_function(r), in_frac_bits=r.i16(), out_frac_bits=r.i16(),
             domain=interval(), image=interval(),
         )  # fmt: skip
 
@@ -136,6 +136,16 @@ def read_graph(r):
         tensors=r.list(tensor), layers=r.list(layer), inputs=r.list(r.u32),
         outputs=r.list(r.u32), post=r.list(lambda: r.list(lambda: r.variant(1))),
     )  # fmt: skip
+
+
+# Parameters of each function, by the number of its variant.
+PARAMETERS = 0, 0, 0, 0, 2, 1, 0, 2, 0, 1, 0, 0
+
+
+def read_function(r):
+    """The number of the variant, then the bits of its parameters."""
+    variant = r.variant(len(PARAMETERS))
+    return (variant, *(r.u32() for _ in range(PARAMETERS[variant])))
 
 
 def read_term(r):

@@ -4,6 +4,7 @@ from math import prod
 
 from errors import well_formed
 from field import P
+from floats import function_is_sound
 from maps import GATE, TAPS, WEIGHTS, overlaps, taps_of, view, weight_count
 
 MAX_EXTENT = 2**22
@@ -160,6 +161,7 @@ def _layer_is_sound(layer, output):
         and _interval_is_sound(layer.domain)
         and _interval_is_sound(layer.image)
         and length(layer.domain) <= MAX_TABLE_ENTRIES
+        and function_is_sound(layer.function)
         and abs(layer.in_frac_bits) <= MAX_FRAC_BITS
         and abs(layer.out_frac_bits) <= MAX_FRAC_BITS
         and layer.image == output.range

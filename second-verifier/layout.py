@@ -27,7 +27,9 @@ MAX_LOG_ENTRIES = 20
 MAX_LOG_OUTSIDE_CELLS = 26
 MAX_POSITIONS = 64
 MAX_PROOFS = 2**16
-IDENTITY, RELU, SIGMOID, TANH = range(4)
+IDENTITY = (0,)
+# Functions with f(c·x) = c·f(x), c > 0: Identity, Relu, LeakyRelu.
+HOMOGENEOUS = 0, 1, 5
 
 
 def hiding_of(privacy, proofs, parameters):
@@ -52,7 +54,7 @@ def function_of(graph, tensor):
         return (IDENTITY, 0, 0, interval, interval)
     l = graph.layers[tensor - len(graph.inputs)]
     scales = l.in_frac_bits, l.out_frac_bits
-    if l.function in (IDENTITY, RELU):
+    if l.function[0] in HOMOGENEOUS:
         # Only the change of scale matters.
         scales = l.in_frac_bits - l.out_frac_bits, 0
     return (l.function, *scales, l.domain, l.image)
