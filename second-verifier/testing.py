@@ -85,6 +85,13 @@ def unranged(vk, pk):
     return tuple(data.replace(old, new).replace(*roots) for data in (vk, pk))
 
 
+def read_weights(data):
+    _, payload = read_header(data, PROVING_KEY)
+    r = Reader(payload)
+    read_graph(r)
+    return r.list(lambda: (r.list(lambda: r.list(r.i16)), r.list(r.i32)))
+
+
 def flipped(data, bit):
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
