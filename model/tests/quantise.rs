@@ -6,7 +6,7 @@ mod support;
 use air::graph::{Encoding, EvalError, Function, Range, evaluate};
 use model::accuracy::{InputError, dequantise_outputs, quantise_inputs, run_quantised};
 use model::{
-    FIELD_MODULUS, FloatGraph, FloatLayer, FloatOutput, FloatTensor, Linear, QuantError,
+    FIELD_MODULUS, FloatGraph, FloatLayer, FloatOutput, FloatTensor, FloatTerm, QuantError,
     QuantOptions, Sample, quantise,
 };
 use proptest::prelude::*;
@@ -24,15 +24,6 @@ impl Rng {
     }
 }
 
-fn tensor(name: &str, features: usize, positions: usize) -> FloatTensor {
-    FloatTensor {
-        name: name.to_owned(),
-        shape: vec![positions, features],
-        features,
-        positions,
-    }
-}
-
 fn mlp(
     widths: &[usize],
     positions: usize,
@@ -41,31 +32,23 @@ fn mlp(
     seed: u64,
 ) -> FloatGraph {
     let mut rng = Rng(seed);
-    let mut tensors = vec![tensor("x", widths[0], positions)];
+    let mut tensors = vec![FloatTensor::dense("x", widths[0], positions)];
     let mut layers = Vec::new();
     for (i, pair) in widths.windows(2).enumerate() {
         let (inputs, outputs) = (pair[0], pair[1]);
         let is_last = i + 2 == widths.len();
         let gain = scale / (inputs as f32).sqrt();
-        tensors.push(tensor(&format!("t{i}"), outputs, positions));
-        layers.push(FloatLayer {
-            name: format!("layer{i}"),
-            ops: "Gemm".to_owned(),
-            input: i,
-            output: i + 1,
-            scaler: None,
-            linear: Linear {
-                inputs,
-                outputs,
-                weights: (0..inputs * outputs).map(|_| rng.next() * gain).collect(),
-                bias: (0..outputs).map(|_| rng.next() * scale * 0.1).collect(),
-            },
-            activation: if is_last {
-                Function::Identity
-            } else {
-                function
-            },
-        });
+        tensors.push(FloatTensor::dense(&format!("t{i}"), outputs, positions));
+        let weights = (0..inputs * outputs).map(|_| rng.next() * gain).collect();
+        let term = FloatTerm::dense(i, inputs, outputs, [1, 1, positions as u32], weights);
+        let bias = (0..outputs).map(|_| rng.next() * scale * 0.1).collect();
+        let activation = if is_last {
+            Function::Identity
+        } else {
+            function
+        };
+        let name = format!("layer{i}");
+        layers.push(FloatLayer::dense(&name, term, bias, i + 1, activation));
     }
     FloatGraph {
         inputs: 1,
@@ -148,7 +131,7 @@ fn worst_case_inputs_are_representable() {
     for j in 0..32usize {
         for negate in [false, true] {
             let pick = |k: usize| {
-                let positive = weights.values[k * 32 + j] > 0;
+                let positive = weights.terms[0][k * 32 + j] > 0;
                 if positive != negate {
                     range.hi
                 } else {
@@ -264,8 +247,8 @@ fn bad_requests_have_their_own_errors() {
 #[test]
 fn constant_and_dead_layers_quantise() {
     let mut graph = mlp(&[4, 3, 2], 1, Function::Relu, 1.0, 9);
-    graph.layers[0].linear.weights.fill(0.0);
-    graph.layers[0].linear.bias.fill(-1.0);
+    graph.layers[0].terms[0].values.fill(0.0);
+    graph.layers[0].bias.fill(-1.0);
     let calibration = samples(&graph, 4, 1.0, 10);
     let (model, _) = quantise(&graph, Some(&calibration), &QuantOptions::default()).unwrap();
     let expected = graph.evaluate(&calibration[0]).unwrap().concat();

@@ -52,7 +52,7 @@ pub const MAX_TERMS: usize = 4 * MAX_LAYERS;
 /// Largest number of values of one tensor's range.
 pub const MAX_RANGE: i64 = 1 << 16;
 /// Largest number of entries of one activation table.
-pub const MAX_TABLE_ENTRIES: i64 = 1 << 18;
+pub const MAX_TABLE_ENTRIES: i64 = 1 << 20;
 /// Scales outside `2^±MAX_FRAC_BITS` are refused: they would not survive a conversion to `f64`.
 pub const MAX_FRAC_BITS: i16 = 64;
 

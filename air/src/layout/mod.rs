@@ -62,7 +62,7 @@ pub const MIN_LOG_HEIGHT: usize = 6;
 pub const MAX_LOG_HEIGHT: usize = 22;
 /// Most entries of all activation tables together, as a logarithm, and of all range tables: a few
 /// bytes of a key name a large table, and whoever audits the key has to build it.
-pub const MAX_LOG_ENTRIES: usize = 20;
+pub const MAX_LOG_ENTRIES: usize = 22;
 /// Most fixed cells of all tables outside the key together, as a logarithm: a few bytes of a
 /// statement, or of a graph, ask the verifier for them, and it has them in memory.
 pub const MAX_LOG_OUTSIDE_CELLS: usize = 26;

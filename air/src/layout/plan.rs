@@ -1,9 +1,11 @@
 //! # Which tensors share an activation table, and how wide its rows are
 //!
-//! Three kinds of tensors want rows of different shapes: those with one position a channel (dense layers),
-//! those that are looked up and nothing else (comparisons of a maximum), and all others. Each way of putting
-//! kinds together is priced with the best lanes and limbs it can have; the cheapest is taken.
+//! Four kinds of tensors want rows of different shapes: those with one position a channel (dense layers),
+//! those that are looked up and nothing else (comparisons of a maximum), those with remainders, and those that
+//! saturate beyond their table. Each way of putting kinds together is priced with the best lanes and limbs it
+//! can have; the cheapest is taken.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::TermIds;
@@ -30,30 +32,44 @@ pub struct TablePlan {
     pub limbs: Limbs,
 }
 
-/// Ways of putting three kinds together.
-const PARTITIONS: [&[&[usize]]; 5] = [
-    &[&[0, 1, 2]],
-    &[&[0], &[1, 2]],
-    &[&[0, 1], &[2]],
-    &[&[0, 2], &[1]],
-    &[&[0], &[1], &[2]],
-];
+/// Kinds of tensors.
+const KINDS: usize = 4;
+
+/// Every way of putting kinds together: for each kind the index of its part, parts numbered in order of
+/// their first kind.
+fn partitions() -> Vec<[usize; KINDS]> {
+    let mut partitions = alloc::vec![([0; KINDS], 0)];
+    for kind in 0..KINDS {
+        partitions = (partitions.into_iter())
+            .flat_map(|(parts, used)| {
+                (0..=used).map(move |part| {
+                    let mut parts = parts;
+                    parts[kind] = part;
+                    (parts, used.max(part + 1))
+                })
+            })
+            .collect();
+    }
+    partitions.into_iter().map(|(parts, _)| parts).collect()
+}
 
 /// The activation tables of a graph.
 pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TablePlan> {
-    let mut kinds: [Vec<usize>; 3] = Default::default();
-    for tensor in 0..graph.tensors.len() {
-        kinds[kind(graph, tensor)].push(tensor);
-    }
-    let candidates = PARTITIONS.iter().map(|partition| {
-        let tables: Vec<(u64, TablePlan)> = (partition.iter())
+    let kinds: Vec<usize> = (0..graph.tensors.len())
+        .map(|tensor| kind(graph, tensor))
+        .collect();
+    // The price of a part depends on its tensors only, and parts recur.
+    let mut priced: BTreeMap<Vec<usize>, (u64, TablePlan)> = BTreeMap::new();
+    let candidates = partitions().into_iter().map(|parts| {
+        let tables: Vec<(u64, TablePlan)> = (0..KINDS)
             .filter_map(|part| {
-                let mut tensors: Vec<usize> = part
-                    .iter()
-                    .flat_map(|&k| kinds[k].iter().copied())
-                    .collect();
-                tensors.sort_unstable();
-                (!tensors.is_empty()).then(|| Facts::new(graph, ids, tensors, hiding).best())
+                let of_part = |t: &usize| parts[kinds[*t]] == part;
+                let tensors: Vec<usize> = (0..kinds.len()).filter(of_part).collect();
+                if tensors.is_empty() {
+                    return None;
+                }
+                let price = || Facts::new(graph, ids, tensors.clone(), hiding).best();
+                Some(priced.entry(tensors.clone()).or_insert_with(price).clone())
             })
             .collect();
         let cost: u64 = tables.iter().map(|(cost, _)| cost).sum();
@@ -64,14 +80,15 @@ pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TableP
     best.map(|(_, plans)| plans).unwrap_or_default()
 }
 
-/// 0: one position a channel; 1: looked up only; 2: the rest.
+/// 0: one position a channel; 1: looked up only; 2: with a remainder; 3: with an excess as well.
 fn kind(graph: &Graph, tensor: usize) -> usize {
     let positions = Demand::of(graph, tensor).positions(&graph.tensors[tensor]);
     let (shift, excess) = bits(graph, tensor);
     match (positions, shift, excess) {
         (1, _, _) => 0,
         (_, 0, 0) => 1,
-        _ => 2,
+        (_, _, 0) => 2,
+        _ => 3,
     }
 }
 

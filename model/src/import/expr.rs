@@ -110,12 +110,15 @@ impl Expr {
             && term.map.first_input == 0
             && term.map.groups as usize == self.features()
             && term.map.axes == self.extent().map(AxisMap::identity);
+        if !whole {
+            return None;
+        }
         let scale = match term.map.kernel {
             Kernel::Weights => term.values.iter().map(|&w| f64::from(w)).collect(),
             _ => vec![f64::from(term.values[0]); self.features()],
         };
         let offset = self.bias.clone();
-        whole.then_some((term.input, Affine { scale, offset }))
+        Some((term.input, Affine { scale, offset }))
     }
 
     /// Whether every position lies on the axes that dimensions of this rank have in images.

@@ -32,9 +32,9 @@ pub(super) struct Calibration {
 }
 
 impl Calibration {
-    /// The largest value of every feature of every layer's output.
+    /// The largest absolute value of every feature of every layer's output.
     pub(super) fn layer_maxima(&self, inputs: usize) -> Vec<Vec<f64>> {
-        let maxima = |f: &Vec<(f64, f64)>| f.iter().map(|&(_, hi)| hi).collect();
+        let maxima = |f: &Vec<(f64, f64)>| f.iter().map(|&(lo, hi)| hi.max(-lo)).collect();
         self.features[inputs..].iter().map(maxima).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Equalisation: hidden features of one tensor share one scale, so small ones are made larger.
 //!
-//! ReLU commutes with positive factors: `relu(s·x) = s·relu(x)`. Multiplying what a hidden feature
+//! ReLU, like the identity, commutes with positive factors: `relu(s·x) = s·relu(x)`. Multiplying what a hidden feature
 //! is computed from by `s`, and dividing the weights that read it by `s`, changes nothing in the
 //! real numbers. In integers the feature gains `log2 s` bits, and the layer that reads it loses as
 //! much of its worst case. (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization
@@ -15,19 +15,25 @@ const MARGIN_SAMPLES: f64 = 8.0;
 /// Larger factors are left alone: such a feature is as good as never active.
 const MAX_FACTOR: f64 = 1024.0;
 
-/// Returns an equal graph whose hidden ReLU features have similar maxima. `maxima` holds the
-/// largest value of every feature of every layer's output over `samples` calibration samples.
+/// A linear layer's largest weight and worst case may grow by this: in depthwise convolutions few
+/// channels hold the maximum, and weights have bits to spare.
+const LINEAR_SLACK: f64 = 8.0;
+
+/// Returns an equal graph whose hidden features have similar maxima. `maxima` holds the largest
+/// absolute value of every feature of every layer's output over `samples` calibration samples.
 ///
 /// A tensor's maximum over thousands of features is well known from few samples; a single feature's
 /// is not, and a feature that was scaled up to what eight samples showed saturates on the ninth. So
-/// features keep a margin that shrinks as samples grow.
+/// features keep a margin that shrinks as samples grow. The positions of an image are samples too,
+/// though much alike.
 pub(super) fn equalise(graph: &FloatGraph, maxima: &[Vec<f64>], samples: usize) -> FloatGraph {
     let mut graph = graph.clone();
-    let margin = 1.0 + MARGIN_SAMPLES / samples.max(1) as f64;
     for (i, maxima) in maxima.iter().enumerate() {
         if !can_scale(&graph, i) {
             continue;
         }
+        let positions = graph.tensors[graph.layers[i].output].positions() as f64;
+        let margin = 1.0 + MARGIN_SAMPLES / (samples.max(1) as f64 * positions.sqrt());
         let maxima: &[f64] = &maxima.iter().map(|m| m * margin).collect::<Vec<_>>();
         let factors = factors(&graph.layers[i], maxima, margin);
         scale_outputs(&mut graph.layers[i], &factors);
@@ -64,7 +70,7 @@ fn can_scale(graph: &FloatGraph, index: usize) -> bool {
     let is_whole = |t: &FloatTerm| {
         !t.map.merged.contains(&true) || (0..3).all(|a| t.map.merged[a] || extent[a] == 1)
     };
-    layer.activation == Function::Relu
+    matches!(layer.activation, Function::Relu | Function::Identity)
         && !layer.is_exact
         && layer.terms.iter().all(learned)
         && !graph.outputs.iter().any(|o| o.tensor == output)
@@ -88,7 +94,15 @@ fn factors(layer: &FloatLayer, maxima: &[f64], margin: f64) -> Vec<f64> {
     }
     let max = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
     // The margin applies to single features, not to the tensor.
-    let tops = (max(maxima) / margin, max(&largest), max(&reach));
+    let slack = match layer.activation {
+        Function::Identity => LINEAR_SLACK,
+        _ => 1.0,
+    };
+    let tops = (
+        max(maxima) / margin,
+        max(&largest) * slack,
+        max(&reach) * slack,
+    );
     let factor = |j: usize| {
         let room = |top: f64, own: f64| if own > 0.0 { top / own } else { MAX_FACTOR };
         let free = room(tops.0, maxima[j])

@@ -7,14 +7,12 @@ use super::calibrate::Calibration;
 use super::effective::Effective;
 use super::report::LayerReport;
 use super::scales::{self, LayerBits};
+use super::tables::Wish;
 use crate::FIELD_MODULUS;
 use crate::float::{FloatGraph, FloatLayer};
 
-/// Weight rounding may disturb a requantised value by this much (standard deviation, in units of
-/// the result); the rounding of the result itself is 0.29.
-const WEIGHT_NOISE: f64 = 0.12;
 /// Larger shifts would need taller range tables than they are worth.
-const MAX_SHIFT: i16 = 16;
+pub(super) const MAX_SHIFT: i16 = 16;
 /// Most excess bits a graph may state.
 const MAX_EXCESS_BITS: u8 = 30;
 /// Largest value of an image, so that its values are few enough for a range.
@@ -29,7 +27,7 @@ pub(super) struct Fitted {
     reason: String,
 }
 
-/// Quantises layer `index`, on a grid `coarser` bits coarser than it could be. `done` holds the
+/// Quantises layer `index`, giving up what `wish` says. `done` holds the
 /// tensors and layers before it.
 pub(super) fn fit(
     layer: &FloatLayer,
@@ -37,7 +35,7 @@ pub(super) fn fit(
     calibration: &Calibration,
     index: usize,
     width: LayerBits,
-    coarser: u8,
+    wish: Wish,
 ) -> Result<Fitted, QuantError> {
     let effective = Effective::new(layer, &done.tensors, calibration);
     let fail = |reason: &str| QuantError::Layer {
@@ -54,6 +52,8 @@ pub(super) fn fit(
         layer,
         done,
         effective,
+        weight_noise: width.weight_noise,
+        max_shift: wish.max_shift,
     };
     if layer.is_exact {
         return search
@@ -63,11 +63,11 @@ pub(super) fn fit(
     let pre = &calibration.pre_activations[index];
     let reach = search.effective.reach;
     let (mut activation, mut reason) = scales::activation(layer.activation, pre, reach, width);
-    (0..coarser).for_each(|_| coarsen(&mut activation));
+    (0..wish.coarser).for_each(|_| coarsen(&mut activation));
     // A grid too fine for any accumulator scale is made coarser, step by step.
     for more in 0..64 {
         if let Some(mut fitted) = search.finest(activation) {
-            let bits = more + i32::from(coarser);
+            let bits = more + i32::from(wish.coarser);
             if bits > 0 {
                 reason = format!("{reason}; {bits} bits coarser, for the accumulator's bounds");
             }
@@ -105,6 +105,8 @@ struct Search<'a> {
     layer: &'a FloatLayer,
     done: &'a Graph,
     effective: Effective<'a>,
+    weight_noise: f64,
+    max_shift: i16,
 }
 
 impl Search<'_> {
@@ -112,7 +114,7 @@ impl Search<'_> {
     fn finest(&self, activation: Activation) -> Option<Fitted> {
         let effective = &self.effective;
         let grid = activation.in_frac_bits;
-        let most = grid.saturating_add(MAX_SHIFT);
+        let most = grid.saturating_add(self.max_shift);
         if let Some(Some(fixed)) = effective.gate {
             let fits =
                 (grid..=most).contains(&fixed) && effective.taps_least.is_none_or(|l| l <= fixed);
@@ -130,7 +132,7 @@ impl Search<'_> {
         let by_width = by(f64::from(i16::MAX), effective.largest);
         let by_reach = by((FIELD_MODULUS / 2) as f64, effective.reach);
         // Rounding K weights adds noise of deviation √(Σx²)·2^−s/√12 to the quotient.
-        let noise = effective.input_norm / 12f64.sqrt() / WEIGHT_NOISE;
+        let noise = effective.input_norm / 12f64.sqrt() / self.weight_noise;
         let mut useful = if noise > 1.0 {
             grid.saturating_add(log2_floor(noise) + 1)
         } else {

@@ -31,6 +31,7 @@ pub use self::calibrate::synthetic_samples;
 use self::calibrate::{Calibration, calibrate};
 use self::fit::Fitted;
 pub use self::report::{InputReport, LayerReport, QuantReport};
+use self::tables::Wish;
 use crate::float::{FloatGraph, FloatLayer, ShapeError};
 use crate::{FIELD_MODULUS, Sample};
 
@@ -38,7 +39,7 @@ use crate::{FIELD_MODULUS, Sample};
 const COARSE_WEIGHT_BITS: u32 = 11;
 
 /// How to quantise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct QuantOptions {
     /// Bits of activations, 8 to 16.
     pub bits: u32,
@@ -46,6 +47,9 @@ pub struct QuantOptions {
     pub output_bits: Option<u32>,
     /// Bits of inputs with a scale for each feature; `None` for `bits + 2`, at most 16.
     pub tabular_bits: Option<u32>,
+    /// Largest error of any output on the calibration data, relative to the output's range: as long as
+    /// it is exceeded, more bits are tried.
+    pub target_error: Option<f64>,
     /// Seed of synthetic calibration data.
     pub seed: u64,
     /// Number of synthetic samples, where no calibration data is given.
@@ -58,6 +62,7 @@ impl Default for QuantOptions {
             bits: 12,
             output_bits: None,
             tabular_bits: None,
+            target_error: None,
             seed: 0,
             synthetic_samples: 64,
         }
@@ -105,6 +110,14 @@ pub enum QuantError {
         /// Why, and what to do.
         reason: String,
     },
+    /// A quantised model could not be evaluated on a calibration sample.
+    #[error("calibration sample {sample}: {reason}")]
+    Evaluation {
+        /// Which sample.
+        sample: usize,
+        /// Why.
+        reason: String,
+    },
     /// The result failed its own check: a bug.
     #[error("the quantised model is unsound ({layer}): {source}")]
     Unsound {
@@ -140,12 +153,75 @@ pub fn quantise(
     let seen = calibrate(graph, samples)?;
     let equal = equalise::equalise(graph, &seen.layer_maxima(graph.inputs), samples.len());
     let calibration = calibrate(&equal, samples)?;
-    let model = build(&equal, &calibration, options, &mut report)?;
+    let mut model = build(&equal, &calibration, options, true, &mut report)?;
+    if let Some(target) = options.target_error {
+        let first = error_on(graph, &model, samples)?;
+        let mut least = first;
+        for (bits, is_frugal) in candidates(options.bits) {
+            if least <= target {
+                break;
+            }
+            let wider = QuantOptions {
+                bits,
+                ..options.clone()
+            };
+            let mut tried = report.without_rows();
+            let candidate = build(&equal, &calibration, &wider, is_frugal, &mut tried)?;
+            let error = error_on(graph, &candidate, samples)?;
+            if error < least {
+                (model, report, least) = (candidate, tried, error);
+            }
+        }
+        if least > target {
+            report.warnings.push(format!(
+                "the error on the calibration data is {least:.5} of an output's range, more than the \
+                 {target} asked for ({first:.5} with {} bits)",
+                options.bits
+            ));
+        }
+    }
     warn_of_coarse_weights(options, &mut report);
     model
         .validate(FIELD_MODULUS)
         .map_err(|source| unsound(graph, source))?;
     Ok((model, report))
+}
+
+/// What is tried after `bits` bits were too few: without sacrifices for common tables, and wider.
+fn candidates(bits: u32) -> impl Iterator<Item = (u32, bool)> {
+    let wider = (bits + 1..=16).flat_map(|bits| [(bits, true), (bits, false)]);
+    std::iter::once((bits, false)).chain(wider)
+}
+
+/// The largest error of any output over at most a few samples, relative to the output's range there.
+fn error_on(graph: &FloatGraph, model: &Model, samples: &[Sample]) -> Result<f64, QuantError> {
+    const FEW: usize = 16;
+    let outputs = graph.outputs.len();
+    let mut worst = vec![0f64; outputs];
+    let mut ends = vec![(f64::INFINITY, f64::NEG_INFINITY); outputs];
+    for (index, sample) in samples.iter().take(FEW).enumerate() {
+        let expected = graph
+            .evaluate(sample)
+            .map_err(|source| QuantError::Sample { index, source })?;
+        let got = crate::accuracy::run_quantised(model, index, sample).map_err(|source| {
+            QuantError::Evaluation {
+                sample: index,
+                reason: source.to_string(),
+            }
+        })?;
+        for (o, (e, g)) in expected.iter().zip(&got).enumerate() {
+            for (&e, g) in e.iter().zip(g) {
+                let e = f64::from(e);
+                worst[o] = worst[o].max((e - g).abs());
+                ends[o] = (ends[o].0.min(e), ends[o].1.max(e));
+            }
+        }
+    }
+    let relative = worst.iter().zip(&ends).map(|(&w, (lo, hi))| {
+        let range = hi - lo;
+        if range > 0.0 { w / range } else { w }
+    });
+    Ok(relative.fold(0.0, f64::max))
 }
 
 /// Accumulators have a fixed number of bits: what activations take, weights lack.
@@ -178,10 +254,12 @@ fn check_options(options: &QuantOptions) -> Result<(), QuantError> {
     Ok(())
 }
 
+/// Quantises with given ranges. `is_frugal` lets layers give up some accuracy to share tall tables.
 fn build(
     graph: &FloatGraph,
     calibration: &Calibration,
     options: &QuantOptions,
+    is_frugal: bool,
     report: &mut QuantReport,
 ) -> Result<Model, QuantError> {
     let mut inputs = Vec::with_capacity(graph.inputs);
@@ -202,11 +280,11 @@ fn build(
     let is_output = |layer: &FloatLayer| graph.outputs.iter().any(|o| o.tensor == layer.output);
     let is_free = |layer: &FloatLayer| !layer.is_exact && !is_output(layer);
     let free: Vec<bool> = graph.layers.iter().map(is_free).collect();
-    let none = vec![0; graph.layers.len()];
+    let none = vec![Wish::NONE; graph.layers.len()];
     let (mut done, mut fitted) = fit_all(graph, &inputs, calibration, options, &none)?;
-    let coarser = tables::coarser(&fitted, &elements, &free);
-    if coarser != none {
-        (done, fitted) = fit_all(graph, &inputs, calibration, options, &coarser)?;
+    let wishes = tables::wishes(&fitted, &elements, &free);
+    if is_frugal && wishes != none {
+        (done, fitted) = fit_all(graph, &inputs, calibration, options, &wishes)?;
     }
     tables::share(&mut fitted, &elements);
     for (i, fitted) in fitted.iter().enumerate() {
@@ -225,7 +303,7 @@ fn fit_all(
     inputs: &[Tensor],
     calibration: &Calibration,
     options: &QuantOptions,
-    coarser: &[u8],
+    wishes: &[Wish],
 ) -> Result<(Graph, Vec<Fitted>), QuantError> {
     let id = |i: usize| TensorId(i as u32);
     let mut done = Graph {
@@ -238,8 +316,9 @@ fn fit_all(
     let mut all = Vec::with_capacity(graph.layers.len());
     for (i, layer) in graph.layers.iter().enumerate() {
         let is_output = graph.outputs.iter().any(|o| o.tensor == layer.output);
-        let bits = scales::layer_bits(layer.activation, is_output, options);
-        let fitted = fit::fit(layer, &done, calibration, i, bits, coarser[i])?;
+        let positions = graph.tensors[layer.output].positions();
+        let bits = scales::layer_bits(layer.activation, positions, is_output, options);
+        let fitted = fit::fit(layer, &done, calibration, i, bits, wishes[i])?;
         let activation = fitted.layer.requant.activation;
         let encoding = Encoding::Uniform {
             frac_bits: activation.out_frac_bits,

@@ -16,6 +16,17 @@ pub struct QuantReport {
     pub warnings: Vec<String>,
 }
 
+impl QuantReport {
+    /// What does not depend on the choices made.
+    pub(super) fn without_rows(&self) -> Self {
+        Self {
+            calibration_samples: self.calibration_samples,
+            warnings: self.warnings.clone(),
+            ..Self::default()
+        }
+    }
+}
+
 /// How an input is encoded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InputReport {

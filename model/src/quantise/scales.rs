@@ -8,8 +8,16 @@ use crate::float::Affine;
 
 /// Room above the largest calibrated value of a hidden tensor.
 const HEADROOM: f64 = 1.5;
+/// The same where a tensor has so many positions that its largest value is well known.
+const IMAGE_HEADROOM: f64 = 1.2;
+const IMAGE_POSITIONS: usize = 64;
 /// Room above the largest calibrated value of an output.
 const OUTPUT_HEADROOM: f64 = 2.0;
+/// Weight rounding may disturb a requantised value by this much (standard deviation, in units of
+/// the result); the rounding of the result itself is 0.29.
+const WEIGHT_NOISE: f64 = 0.12;
+/// The same for images, where one wrong weight errs alike at all positions, and does not average out.
+const IMAGE_WEIGHT_NOISE: f64 = 0.06;
 /// How many standard deviations of a scaled feature its encoding covers at least.
 const DEVIATIONS: f64 = 12.0;
 
@@ -20,29 +28,36 @@ pub(super) struct LayerBits {
     pub bits: u32,
     /// Room above the calibrated range.
     pub headroom: f64,
+    /// What rounded weights may do to a result, in its units.
+    pub weight_noise: f64,
 }
 
 /// The widths of a layer. Linear outputs get one bit more: nothing downstream averages their
 /// rounding, and the headroom costs up to one.
 pub(super) fn layer_bits(
     activation: Function,
+    positions: usize,
     is_output: bool,
     options: &QuantOptions,
 ) -> LayerBits {
-    if !is_output {
-        return LayerBits {
-            bits: options.bits,
-            headroom: HEADROOM,
-        };
-    }
+    let is_image = positions >= IMAGE_POSITIONS;
     let linear = options.output_bits.unwrap_or((options.bits + 1).min(16));
     LayerBits {
-        bits: if is_squashing(activation) {
-            options.bits
-        } else {
+        bits: if is_output && !is_squashing(activation) {
             linear
+        } else {
+            options.bits
         },
-        headroom: OUTPUT_HEADROOM,
+        headroom: match (is_output, is_image) {
+            (true, _) => OUTPUT_HEADROOM,
+            (false, true) => IMAGE_HEADROOM,
+            (false, false) => HEADROOM,
+        },
+        weight_noise: if is_image {
+            IMAGE_WEIGHT_NOISE
+        } else {
+            WEIGHT_NOISE
+        },
     }
 }
 

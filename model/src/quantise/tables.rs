@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use air::graph::{Activation, Function, MAX_TABLE_ENTRIES, Range};
 
-use super::fit::{Fitted, smallest_excess};
+use super::fit::{Fitted, MAX_SHIFT, smallest_excess};
 
 /// Cells that an excess costs, for each element.
 const EXCESS_CELLS: f64 = 9.0;
@@ -18,6 +18,10 @@ const ENTRY_CELLS: f64 = 4.3;
 const MAX_BITS: u32 = MAX_TABLE_ENTRIES.trailing_zeros();
 /// A grid may give up this many bits to need no excess.
 const MAX_COARSER: u32 = 2;
+
+/// With this many bits of accumulators, those that are meant and those that are representable add up
+/// to less than the field's order.
+const MAX_SPAN_BITS: i16 = 30;
 
 /// What layers with one table have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,26 +50,48 @@ impl Table {
 struct Member {
     layer: usize,
     elements: f64,
+    /// Bits of a domain around 0 that holds every accumulator.
     bits: u32,
     may_coarsen: bool,
+    /// The domain that saturation makes do with.
+    least: Range,
 }
 
-/// For each layer how many bits coarser its grid should be, where that lets it share a tall table.
-pub(super) fn coarser(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> Vec<u8> {
-    let mut coarser = vec![0; fitted.len()];
+/// What a layer should give up to share a tall table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// Bits by which its grid should be coarser.
+    pub coarser: u8,
+    /// Largest shift.
+    pub max_shift: i16,
+}
+
+impl Wish {
+    /// Nothing at all.
+    pub(super) const NONE: Self = Self {
+        coarser: 0,
+        max_shift: MAX_SHIFT,
+    };
+}
+
+/// For each layer what it should give up, where that lets it share a tall table.
+pub(super) fn wishes(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> Vec<Wish> {
+    let mut wishes = vec![Wish::NONE; fitted.len()];
     for members in groups(fitted, elements, is_free).values() {
-        let (bits, _) = cheapest(members, MAX_COARSER);
-        let Some(bits) = bits.filter(|&bits| bits == MAX_BITS) else {
+        let (Some(bits), _) = cheapest(members, MAX_COARSER) else {
             continue;
         };
-        for m in members
-            .iter()
-            .filter(|m| m.may_coarsen && m.bits <= bits + MAX_COARSER)
-        {
-            coarser[m.layer] = m.bits.saturating_sub(bits) as u8;
+        let coarsest = if bits == MAX_BITS { MAX_COARSER } else { 0 };
+        let reachable = |m: &&Member| m.may_coarsen && m.bits <= bits + coarsest;
+        for m in members.iter().filter(reachable) {
+            wishes[m.layer] = Wish {
+                coarser: m.bits.saturating_sub(bits) as u8,
+                // Domain and shift together stay below the field's order.
+                max_shift: MAX_SHIFT.min(MAX_SPAN_BITS - bits as i16),
+            };
         }
     }
-    coarser
+    wishes
 }
 
 /// Gives layers that share a table the domain that costs least.
@@ -101,6 +127,7 @@ fn groups(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> BTreeMap<T
                 elements: elements[layer] as f64,
                 bits: f.domain_bits(),
                 may_coarsen: is_free[layer] && requant.activation.function.is_homogeneous(),
+                least: requant.activation.domain,
             });
     }
     groups
@@ -114,9 +141,21 @@ fn cheapest(members: &[Member], coarser: u32) -> (Option<u32>, f64) {
         let beyond = members.iter().filter(|m| !fits(m));
         beyond.map(|m| m.elements * EXCESS_CELLS).sum()
     };
-    let all: f64 = members.iter().map(|m| m.elements * EXCESS_CELLS).sum();
+    let entries = members.iter().map(|m| m.least.len()).max().unwrap_or(0);
+    let elements: f64 = members.iter().map(|m| m.elements).sum();
+    let all = elements * EXCESS_CELLS + entries as f64 * ENTRY_CELLS;
     let cost = |bits: u32| f64::from(1u32 << bits) * ENTRY_CELLS + excess(bits);
-    (10..=MAX_BITS)
+    // Layers with an excess share the table too, and must not saturate earlier for that.
+    let holds = |bits: u32| {
+        let range = Range::signed(bits);
+        members
+            .iter()
+            .all(|m| range.lo <= m.least.lo && m.least.hi <= range.hi)
+    };
+    let fewest = (2..=MAX_BITS)
+        .find(|&bits| holds(bits))
+        .unwrap_or(MAX_BITS + 1);
+    (fewest..=MAX_BITS)
         .map(|bits| (Some(bits), cost(bits)))
         .filter(|&(_, c)| c < all)
         .min_by(|a, b| a.1.total_cmp(&b.1))

@@ -63,6 +63,17 @@ pub fn with_float(mut node: NodeProto, name: &str, value: f32) -> NodeProto {
     node
 }
 
+/// A text attribute.
+pub fn with_text(mut node: NodeProto, name: &str, value: &str) -> NodeProto {
+    node.attribute.push(AttributeProto {
+        name: name.to_owned(),
+        r#type: 3,
+        s: value.as_bytes().to_vec(),
+        ..AttributeProto::default()
+    });
+    node
+}
+
 /// An attribute with a list of integers.
 pub fn with_ints(mut node: NodeProto, name: &str, values: &[i64]) -> NodeProto {
     node.attribute.push(AttributeProto {

@@ -26,6 +26,12 @@ pub(super) fn pad(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Expr,
     if pads.len() != 2 * named.len() || pads.iter().any(|p| p.unsigned_abs() > 1 << 16) {
         return Err(unsupported(node, format!("`pads` is {pads:?}")));
     }
+    if pads.iter().any(|&p| p < 0) {
+        return Err(unsupported(
+            node,
+            "negative pads are not supported; use Slice",
+        ));
+    }
     let value = match optional_input(node, 2) {
         Some(name) => {
             let tensor = lowering.constant(node, name)?;
@@ -54,9 +60,6 @@ fn pad_dimension(
 ) -> Result<Expr, ImportError> {
     let n = x.shape()[i] as i64;
     let size = n + before + after;
-    if size < 1 {
-        return Err(unsupported(node, "it leaves nothing"));
-    }
     // Any axis that is still free may hold a dimension of size 1.
     let axis = match x.layout.axis_of(i) {
         Some(axis) => axis,
@@ -68,7 +71,7 @@ fn pad_dimension(
     };
     let layout = x.layout.with(i, axis, size as usize);
     let Some(a) = axis.position() else {
-        if mode != "constant" || value != 0.0 || before < 0 || after < 0 {
+        if mode != "constant" || value != 0.0 {
             return Err(unsupported(node, "channels can be padded with zeros only"));
         }
         for term in &mut x.terms {

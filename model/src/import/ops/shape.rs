@@ -292,8 +292,8 @@ pub(super) fn concat(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Ex
     let layout = parts[0].layout.with(i, axis, total);
     let fits = |x: &Expr| {
         let own = x.layout.with(i, axis, total);
-        let is_whole = x.layout.axis_of(i).unwrap_or(axis) == axis;
-        own == layout && is_whole && (!x.layout.dims()[i].is_empty() || x.layout.on(axis) == 1)
+        let is_free = x.layout.dims()[i].is_empty() && x.layout.on(axis) == 1;
+        x.layout.rank() == rank && own == layout && (is_free || x.layout.axis_of(i) == Some(axis))
     };
     if !parts.iter().all(fits) {
         return super::super::relayout::concat(lowering, node, parts, i);
