@@ -23,7 +23,7 @@ from maps import number_terms
 from plan import plan
 
 MAX_LOG_HEIGHT = 22
-MAX_LOG_ENTRIES = 20
+MAX_LOG_ENTRIES = 22
 MAX_LOG_OUTSIDE_CELLS = 26
 MAX_POSITIONS = 64
 MAX_PROOFS = 2**16

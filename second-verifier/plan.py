@@ -10,29 +10,35 @@ from grid import ceil_div, demand_of, rows_for
 from maps import GATE
 from readers import readers_of
 
-# Kinds of tensors: 0 one position a channel, 1 looked up only, 2 the rest.
-PARTITIONS = [[0, 1, 2]], [[0], [1, 2]], [[0, 1], [2]], [[0, 2], [1]], [[0], [1], [2]]
+# Kinds of tensors: 0 one position a channel, 1 looked up only, 2 with a remainder, 3 with an excess.
+KINDS = 4
 MAX_LIMB_BITS = 16
 OPENED = 40
 
 
+def partitions(kinds):
+    """Every way of putting kinds together: for each kind its part, parts numbered by their first kind."""
+    ways = [()]
+    for _ in range(kinds):
+        ways = [(*way, part) for way in ways for part in range(max(way, default=-1) + 2)]
+    return ways
+
+
 def plan(graph, ids, hiding):
     """The activation tables, each with its tensors, lanes and limbs."""
-    kinds = [], [], []
-    for tensor in range(len(graph.tensors)):
-        kinds[kind_of(graph, tensor)].append(tensor)
-    best = {}
+    kinds = [kind_of(graph, tensor) for tensor in range(len(graph.tensors))]
+    known = {}
 
-    def tables(partition):
-        for part in partition:
-            tensors = sorted(t for kind in part for t in kinds[kind])
-            if tensors:
-                key = tuple(tensors)
-                if key not in best:
-                    best[key] = cheapest(graph, ids, tensors, hiding)
-                yield best[key]
+    def priced(tensors):
+        if tensors not in known:
+            known[tensors] = cheapest(graph, ids, tensors, hiding)
+        return known[tensors]
 
-    candidates = [list(tables(partition)) for partition in PARTITIONS]
+    def tables(way):
+        parts = (tuple(t for t, kind in enumerate(kinds) if way[kind] == i) for i in range(KINDS))
+        return [priced(part) for part in parts if part]
+
+    candidates = [tables(way) for way in partitions(KINDS)]
     chosen = min(candidates, key=lambda tables: sum(cost for cost, _ in tables))
     return [table for _, table in chosen]
 
@@ -40,7 +46,8 @@ def plan(graph, ids, hiding):
 def kind_of(graph, tensor):
     if demand_of(graph, tensor).positions == 1:
         return 0
-    return 1 if remainder_and_excess(graph, tensor) == (0, 0) else 2
+    remainder, excess = remainder_and_excess(graph, tensor)
+    return 3 if excess else 2 if remainder else 1
 
 
 def slots_for(readers):
