@@ -1,6 +1,6 @@
 """Monomials in ρ and σ, patterns of lanes, and their values (§8.4)."""
 
-from field import ONE, ZERO, total
+from field import ONE, total
 
 # A monomial is the tuple of its exponents: of ρ, σ_0, σ_1, σ_2.
 UNIT = (0, 0, 0, 0)
@@ -83,7 +83,6 @@ class Interner(dict):
 
 
 def select(selectors, constants):
-    return total((c * s for s, c in zip(selectors, constants)))
+    """Σ selectors·constants, as many as there are constants."""
+    return total(c * s for s, c in zip(selectors, constants))
 
-
-assert times(UNIT, sigma(2, 1)) == (0, 0, 0, 1) and total([]) == ZERO

@@ -7,7 +7,7 @@ from cost import choose_weight_lanes, mask_rows
 from field import P, total
 from grid import ceil_div
 from maps import WEIGHTS, residues, taps_of, taps_on
-from projection import UNIT, Interner, over, rho, select, times
+from projection import Interner, over, rho, select, times
 from readers import takes_of
 
 KEEP, NUMBER, INDEX, COUNT, RATIO = range(4, 9)
@@ -137,5 +137,3 @@ def state(b):
 def scalar(points, item):
     return points.all_positions(item[1:]) if item[0] == "positions" else points.at(item)
 
-
-assert len(UNIT) == 4
