@@ -1,20 +1,29 @@
 """The tables of an attestation: the weights in two parts, their sums, the bound (§19)."""
 
+from copy import copy
 from types import SimpleNamespace as Record
 
-from audit import weights_rows
 from builder import CLAIM, RANGE, SUMS
 from codec import DATA_AND_WEIGHTS
+from cost import mask_rows
 from errors import well_formed
 from field import P, ZERO, total
-from layout import ceil_div, check_together, lengthen_leaves, mask_rows, range_table, settle
+from grid import ceil_div
+from layout import check_together, lengthen_leaves, range_table, settle
+from maps import GATE, WEIGHTS, repeats, taps_of
+from projection import Interner, select
+from weights import rows_of
 
 LIMBS, PARTS, CARRY_LIMBS = 4, 4, 2
 LARGEST_BYTE = 255
 # Numbers of a row of sums: h, s, r, then S_u0, S_u1, S_v0, S_v1; and which widths their limbs have.
 WIDTHS_OF = (0, 0, 0, 1, 2, 1, 2)
 # Constraints that are not of one lane, of one output.
-SHARED, OF_OUTPUT = 4, 6
+SHARED, OF_OUTPUT = 1, 6
+# Most weights of an output, and the largest A + B.
+MAX_INPUTS, MAX_SPAN = 2**22, 2**16
+# Fixed columns of the weights.
+WEIGHT_ROWS, BIASES, KEEP, LAYER, COUNT, RATIO = range(4, 10)
 
 
 # What must hold of each layer
@@ -29,6 +38,24 @@ def limits(layer):
     return max(lo, -most), min(hi, most)
 
 
+def times(factor, interval):
+    """The interval of factor·x, 0 among them: taps may lie outside the input."""
+    ends = [factor * x for x in interval]
+    return min(0, *ends), max(0, *ends)
+
+
+def reach_of(graph, term):
+    """What a term without learned weights adds to an accumulator at the least and at the most."""
+    map, interval = term.map, graph.tensors[term.input].range
+    if map.kernel == GATE:
+        products = [times(g, interval) for g in graph.tensors[map.gate].range]
+        lo, hi = min(lo for lo, _ in products), max(hi for _, hi in products)
+    else:
+        products = [times(factor, interval) for factor in map.taps]
+        lo, hi = (sum(ends) for ends in zip(*products))
+    return lo * repeats(map), hi * repeats(map)
+
+
 def limb_widths(largest):
     """Widths of the limbs of a number up to `largest`, lowest first."""
     return [max(0, min(8, largest.bit_length() - 8 * i)) for i in range(LIMBS)]
@@ -36,12 +63,20 @@ def limb_widths(largest):
 
 def bound_of(graph, index):
     layer = graph.layers[index]
-    tensor = graph.tensors[layer.input]
-    below, above = -tensor.range[0], tensor.range[1]
+    below, above, inputs = 0, 0, 0
     lo, hi = limits(layer)
-    can = below >= 0 and above >= 0 and hi >= lo
+    for term in layer.terms:
+        if term.map.kernel == WEIGHTS:
+            (least, most), often = graph.tensors[term.input].range, repeats(term.map)
+            well_formed(least <= 0 <= most, f"an input of layer {index} is never 0")
+            below, above = max(below, -least * often), max(above, most * often)
+            inputs += term.map.inputs * taps_of(term.map)
+        else:
+            least, most = reach_of(graph, term)
+            lo, hi = lo - least, hi - most
+    can = below + above <= MAX_SPAN and inputs <= MAX_INPUTS and hi >= lo
     well_formed(can, f"no limits of layer {index} can be attested")
-    largest = [LARGEST_BYTE * tensor.features] * 2
+    largest = [LARGEST_BYTE * inputs] * 2
     if max(below, above):
         most = (hi - lo) // max(below, above)
         largest = [min(largest[0], most), min(largest[1], most // 256)]
@@ -56,42 +91,68 @@ def bound_of(graph, index):
 
 
 def lay_out_attestation(key):
-    """The tables of an attestation of a key, and their level's share of σ and ρ."""
-    hiding = key.hiding if key.privacy == DATA_AND_WEIGHTS else None
+    """The tables of an attestation of a key."""
+    hiding = copy(key.hiding) if key.privacy == DATA_AND_WEIGHTS else None
+    if hiding:
+        # The mask of the weights is the key's.
+        hiding.weight_openings = 0
     bounds = [bound_of(key.graph, i) for i in range(len(key.graph.layers))]
     of_key = next(t for t in key.tables if t.chip == "weights")
-    lanes = of_key.lanes
-    bands = mask_rows(hiding, blank=True)
-    weights = Record(
-        chip="attested weights", lanes=lanes, shapes=of_key.shapes, rows=of_key.rows,
-        mask_rows=bands, fixed=9, weight=lanes, main=PARTS * lanes, projection=2,
-        constraints=SHARED + lanes, messages=PARTS * lanes + 1,
-        sigma_powers=PARTS + 1, rho_powers=lanes + 1,
-        projection_degree=sum(ceil_div(n, lanes) * lanes + PARTS for _, n in of_key.shapes),
-    )  # fmt: skip
+    of_weights = weights_table(of_key, [b.outputs for b in bounds], hiding)
     main = len(WIDTHS_OF) * LIMBS + 2 * CARRY_LIMBS
-    sums = Record(
+    of_sums = Record(
         chip="attested sums", bounds=bounds, rows=sum(b.outputs for b in bounds),
-        mask_rows=bands, fixed=12 + 3 * LIMBS, weight=0, main=main, projection=1,
-        constraints=OF_OUTPUT, messages=main + 1, sigma_powers=PARTS + 1, rho_powers=2,
-        projection_degree=0,
+        mask_rows=mask_rows(hiding, blank=True), fixed=12 + 3 * LIMBS, weight=0, main=main,
+        projection=1, constraints=OF_OUTPUT, messages=main + 1, sigma_powers=PARTS + 1,
+        rho_powers=2, projection_degree=0,
     )  # fmt: skip
     widths = {w for b in bounds for number in b.widths for w in number}
-    tables = [weights, sums, range_table(widths | {0, 8}, hiding)]
+    tables = [of_weights, of_sums, range_table(widths | {0, 8}, hiding)]
     for table in tables:
-        settle(table, hiding, outside_key=True, like=of_key if table is weights else None)
+        settle(table, hiding, outside_key=True, like=of_key if table is of_weights else None)
     lengthen_leaves(tables, hiding)
     check_together(tables)
     return tables
+
+
+def weights_table(of_key, outputs, hiding):
+    """The rows of the key's weights table; a layer's sum is passed on from row to row."""
+    lanes = of_key.lanes
+    table = Record(
+        chip="attested weights", lanes=lanes, rows=of_key.rows, ratios=Interner(),
+        mask_rows=mask_rows(hiding, blank=True), weight=lanes, main=PARTS * lanes, projection=1,
+        constraints=SHARED + lanes, messages=PARTS * lanes + 1,
+        sigma_powers=PARTS + 1, rho_powers=lanes + 1,
+        projection_degree=sum(n + lanes + PARTS for n in outputs),
+    )  # fmt: skip
+    rows = []
+    for _, block, channel, row in rows_of(of_key):
+        # The power of the row's last lane: the place of its output among the layer's.
+        chunks = ceil_div(block.outputs, lanes)
+        group_end = block.first_output + (channel // block.group + 1) * block.outputs
+        own = (chunks - 1 - row.chunk) * lanes + outputs[block.layer] - group_end
+        rows.append((block, own))
+    table.steps = []
+    for (block, own), (below, next_own) in zip(rows, rows[1:] + [(None, 0)]):
+        follows = below is not None and below.layer == block.layer
+        ratio = table.ratios.add(own - next_own if follows else own)
+        table.steps.append((block, ratio))
+    table.fixed = RATIO + len(table.ratios)
+    return table
 
 
 # Fixed columns, but the engine's: for each live row its cells, by column
 
 
 def weights_fixed(table):
-    for inside, end, layer, index in weights_rows(table):
-        unit = 2 * int(index == table.shapes[layer][0])
-        yield {4 + unit: inside, 5 + unit: end, 8: layer}
+    rows, above = [{} for _ in range(table.rows)], None
+    for r, (block, ratio) in enumerate(table.steps):
+        flag = BIASES if block.term is None else WEIGHT_ROWS
+        rows[r].update({flag: 1, KEEP: int(block.layer == above), RATIO + ratio: 1})
+        if r + 1 == len(table.steps) or table.steps[r + 1][0].layer != block.layer:
+            rows[r + 1].update({LAYER: block.layer, COUNT: 1})
+        above = block.layer
+    return rows
 
 
 def sums_fixed(table):
@@ -112,8 +173,7 @@ def join(limbs):
 
 
 def weights(b):
-    live, first, step, _last, group, group_end, unit, unit_end, layer = b.fixed
-    (h, t), (h_next, t_next) = b.projection[:2], b.projection_next[:2]
+    (t, t_next), f = (b.projection[0], b.projection_next[0]), b.fixed
     lanes, sigma, rho = b.table.lanes, b.ch.sigma_powers, b.ch.rho_powers
     parts = [b.main[PARTS * i : PARTS * (i + 1)] for i in range(lanes)]
     of_parts, of_biases = ZERO, ZERO
@@ -121,16 +181,15 @@ def weights(b):
         power = rho[lanes - 1 - i]
         of_parts = of_parts + power * total(s * part for s, part in zip(sigma, parts[i]))
         of_biases = of_biases + power * b.weight[i] * sigma[PARTS]
-    b.zero(step * h_next - rho[lanes] * (group * (h + of_parts) + unit * (h + of_biases)))
-    b.zero(first * h)
-    b.zero(step * t_next - (live - unit_end) * t - group_end * (h + of_parts))
-    b.zero(first * t)
-    real = group + group_end
+    ratio = select(f[RATIO:], [b.ch.points.at((n, 0, 0, 0)) for n in b.table.ratios])
+    value = f[KEEP] * t + f[WEIGHT_ROWS] * of_parts + f[BIASES] * of_biases
+    b.zero(f[2] * t_next - ratio * value)
+    real = f[WEIGHT_ROWS]
     for weight, (u0, u1, v0, v1) in zip(b.weight, parts):
         b.zero(real * (weight - join([u0, u1]) + join([v0, v1])))
         for byte in (u0, u1, v0, v1):
             b.message(RANGE, -real, real * 8, byte)
-    b.message(CLAIM, unit_end, unit_end * SUMS, layer, t + h + of_biases)
+    b.message(CLAIM, f[COUNT], f[COUNT] * SUMS, f[LAYER], t)
 
 
 def sums(b):

@@ -2,9 +2,13 @@
 
 import math
 
+import activation
+import overhang
+import sums
+import weights
+from errors import well_formed
 from field import GENERATOR, OMEGA, P, reverse_bits
-from floats import evaluate
-from layout import function_of, limb_widths, remainder_and_excess
+from floats import candidates
 from merkle import commit
 
 
@@ -54,61 +58,6 @@ def commit_columns(tables, b):
 # F
 
 
-def activation_rows(graph, table, functions):
-    inputs, layers = len(graph.inputs), graph.layers
-    reader = {l.input: i for i, l in enumerate(layers)}
-    names = "real looked lo unit keep function pow_shift acc_kind acc_tensor acc_count sum_kind"
-    names += " sum_tensor sum_count layer index takes pow_first pow_step"
-    limbs = table.limbs.rem + table.limbs.excess
-    rows, above = [], None
-
-    def add(bits=(0,) * limbs, below=None, **cells):
-        if below is not None:
-            cells["acc_kind"] = 2 if below < inputs else 1
-            cells["acc_tensor"] = below
-            cells["acc_count"] = int(below >= inputs)
-            if below in reader:
-                sums = (1, layers[reader[below]].output, P - 1)
-            else:
-                sums = (3, below, 0)
-            cells["sum_kind"], cells["sum_tensor"], cells["sum_count"] = sums
-        shown = [int(tensor == below) for tensor, _ in table.boundary]
-        rows.append([cells.get(name, 0) for name in names.split()] + list(bits) + shown)
-
-    for t in table.tensors:
-        remainder, excess = remainder_and_excess(graph, t)
-        bits = limb_widths(remainder, excess, table.limbs)
-        function = function_of(graph, t)
-        if function is None:
-            own = dict(real=1, lo=graph.tensors[t].range[0] % P)
-        else:
-            number = 1 + functions.index(function)
-            own = dict(real=1, looked=1, function=number, pow_shift=2**remainder)
-        features = graph.tensors[t].features
-        if t in reader:
-            # The unit row: the feature behind the last one, whose weights are the biases.
-            add(below=above, unit=1, layer=reader[t], index=features, takes=1)
-        for f in range(features):
-            if t in reader:
-                add(bits, keep=1, layer=reader[t], index=f, takes=1, **own)
-            else:
-                first, inner = int(f == 0), int(f + 1 < features)
-                below = above if first else None
-                add(bits, below, keep=1 - first, pow_first=first, pow_step=inner, **own)
-        above = t
-    add(below=above)
-    return rows
-
-
-def weights_rows(table):
-    for layer, (k, n) in enumerate(table.shapes):
-        blocks = -(-n // table.lanes)
-        for index in range(k + 1):
-            for j in range(blocks):
-                end = int(j + 1 == blocks)
-                yield [1 - end, end, layer, index]
-
-
 def entries_of(table):
     if table.chip == "range":
         return [(w, v) for w in table.content for v in range(2**w)]
@@ -116,9 +65,10 @@ def entries_of(table):
     for i, (function, in_bits, out_bits, (lo, hi), image) in enumerate(table.content, 1):
 
         def f(q):
-            x = q * 2.0**-in_bits
-            rounded = math.floor(evaluate(function, x) * 2.0**out_bits + 0.5)
-            return min(max(rounded, image[0]), image[1])
+            values = candidates(function, q * 2.0**-in_bits)
+            found = {math.floor(v * 2.0**out_bits + 0.5) for v in values}
+            well_formed(len(found) == 1, "an entry of a table is too near to two integers")
+            return min(max(*found, image[0]), image[1])
 
         entries += [(i, 0, q, f(q)) for q in range(lo, hi + 1)]
         entries += [(i, -1, lo, f(lo)), (i, 1, hi, f(hi))]
@@ -132,36 +82,33 @@ def lookup_rows(table):
         yield [v % P for entry in entries[i : i + table.lanes] for v in entry]
 
 
-def fixed_root(graph, tables, b):
+ROWS = {"activation": activation, "weights": weights, "overhang": overhang, "sums": sums}
+
+
+def live_rows(table):
+    """The fixed columns on live rows."""
+    if table.chip in ROWS:
+        rows = [
+            [cells.get(column, 0) for column in range(4, table.fixed)]
+            for cells in ROWS[table.chip].fixed_rows(table)
+        ]
+    else:
+        rows = list(lookup_rows(table))
+    assert len(rows) == table.rows
+    last = len(rows) - 1
+    return [[1, int(r == 0), int(r < last), int(r == last), *row] for r, row in enumerate(rows)]
+
+
+def fixed_root(tables, b):
     """The commitment F that the graph prescribes."""
-    functions = next(t.content for t in tables if t.chip == "functions")
-    matrices = []
-    for table in tables:
-        if table.chip == "activation":
-            rows = activation_rows(graph, table, functions)
-        elif table.chip == "weights":
-            rows = list(weights_rows(table))
-        else:
-            rows = list(lookup_rows(table))
-        assert len(rows) == table.rows
-        last = len(rows) - 1
-        rows = [[1, int(r == 0), int(r < last), int(r == last), *row] for r, row in enumerate(rows)]
-        matrices.append((table.log_height, rows))
-    return commit_columns(matrices, b)
+    return commit_columns([(table.log_height, live_rows(table)) for table in tables], b)
 
 
 # W
 
 
-def weight_root(graph, tables, weights, b):
-    """The commitment W of public weights: for each layer (values W[k][j] flat, biases)."""
+def weight_root(graph, tables, values, b):
+    """The commitment W of public weights: for each layer (values of each term, biases)."""
     table = next(t for t in tables if t.chip == "weights")
-    rows = []
-    for layer, (k, n), (values, biases) in zip(graph.layers, table.shapes, weights):
-        half = 2**layer.shift // 2
-        for i in range(k + 1):
-            group = values[i * n : i * n + n] if i < k else [bias + half for bias in biases]
-            cells = [0] * (-n % table.lanes) + [w % P for w in group]
-            rows += [cells[j : j + table.lanes] for j in range(0, len(cells), table.lanes)]
-    assert len(rows) == table.rows
+    rows = weights.weight_rows(graph, table, values)
     return commit_columns([(table.log_height, rows)], b)

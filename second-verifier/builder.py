@@ -1,15 +1,19 @@
 """Buses, challenges, and the folding of what a table states (§9, §10, §12)."""
 
 from field import ZERO, powers, recombine, total
+from projection import Points
 
 RANGE, ACTIVATION, PRODUCT, CLAIM = 1, 2, 3, 4
 # Kinds of claims.
-ACCUMULATOR, INPUT, OUTPUT, DIGEST, SUMS = 1, 2, 3, 4, 5
+ACCUMULATOR, INPUT, OUTPUT, DIGEST, SUMS, TERM = 1, 2, 3, 4, 5, 6
 
 
 class Challenges:
-    def __init__(self, sigma, rho, alpha, beta, tables, receivers):
-        self.rho, self.alpha = rho, alpha
+    def __init__(self, rho, sigmas, alpha, beta, tables, receivers):
+        """`sigmas`: σ_0, σ_1, σ_2; σ alone is the last."""
+        sigma = sigmas[-1]
+        self.rho, self.sigma, self.alpha = rho, sigma, alpha
+        self.points = Points(rho, sigmas)
         # How often the claim of each input and output is received, by id.
         self.receivers = receivers
         self.beta = powers(beta, 5)

@@ -6,9 +6,10 @@ from types import SimpleNamespace as Record
 from errors import Malformed, well_formed
 from field import MONTY_INVERSE, P, Ext
 from keccak import digest
+from maps import AXES, GATE, TAPS
 
 MAGIC = b"PROVENN\0"
-VERSION = 4
+VERSION = 5
 VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF, ATTESTATION = 1, 2, 3, 4, 5
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)
@@ -118,14 +119,16 @@ def read_graph(r):
 
     def tensor():
         return Record(
-            name=r.string(), shape=r.list(r.u32), features=r.u32(), positions=r.u32(),
+            name=r.string(), shape=r.list(r.u32), dims=r.list(lambda: (r.variant(4), r.u32())),
+            features=r.u32(), extent=[r.u32() for _ in range(AXES)],
             range=interval(), encoding=encoding(),
         )  # fmt: skip
 
     def layer():
         return Record(
-            name=r.string(), input=r.u32(), output=r.u32(), shift=r.u8(), excess_bits=r.u8(),
-            function=r.variant(4), in_frac_bits=r.i16(), out_frac_bits=r.i16(),
+            name=r.string(), terms=r.list(lambda: read_term(r)), output=r.u32(),
+            shift=r.u8(), excess_bits=r.u8(),
+            function=read_function(r), in_frac_bits=r.i16(), out_frac_bits=r.i16(),
             domain=interval(), image=interval(),
         )  # fmt: skip
 
@@ -133,6 +136,37 @@ def read_graph(r):
         tensors=r.list(tensor), layers=r.list(layer), inputs=r.list(r.u32),
         outputs=r.list(r.u32), post=r.list(lambda: r.list(lambda: r.variant(1))),
     )  # fmt: skip
+
+
+# Parameters of each function, by the number of its variant.
+PARAMETERS = 0, 0, 0, 0, 2, 1, 0, 2, 0, 1, 0, 0
+
+
+def read_function(r):
+    """The number of the variant, then the bits of its parameters."""
+    variant = r.variant(len(PARAMETERS))
+    return (variant, *(r.u32() for _ in range(PARAMETERS[variant])))
+
+
+def read_term(r):
+    """A tensor and its map. Names of ours: `start` is the page's `from`, `gate` and `taps` are what the
+    kernel brings with it."""
+
+    def axis():
+        return Record(
+            taps=r.u32(), stride=r.u32(), expand=r.u32(), dilation=r.u32(), pad=r.i32(),
+            start=r.u32(), to=r.u32(),
+        )  # fmt: skip
+
+    term = Record(input=r.u32())
+    term.map = Record(
+        merged=[r.flag() for _ in range(AXES)], first_input=r.u32(), groups=r.u32(), inputs=r.u32(),
+        first_output=r.u32(), outputs=r.u32(), axes=[axis() for _ in range(AXES)],
+        kernel=r.variant(3),
+    )  # fmt: skip
+    term.map.taps = r.list(r.i32) if term.map.kernel == TAPS else None
+    term.map.gate = r.u32() if term.map.kernel == GATE else None
+    return term
 
 
 def read_verifying_key(data):

@@ -1,10 +1,14 @@
-"""What the tables of a key state (§9), the sum of buses (§10), the check at ζ (§12)."""
+"""What the tables state (§9), the sum of buses (§10), the check at ζ (§12)."""
 
+import activation
 import attested
 import compare
+import overhang
 import poseidon2
 import sha256
-from builder import ACTIVATION, CLAIM, PRODUCT, RANGE, Builder
+import sums
+import weights
+from builder import ACTIVATION, CLAIM, RANGE, Builder
 from errors import check
 from field import ONE, ZERO, ext, recombine, total
 from statement import claims
@@ -20,61 +24,8 @@ def check_buses(graph, statement, terminals, ch):
     check(balance.is_zero(), "the buses do not balance")
 
 
-def activation(b):
-    """§9.1"""
-    ch, table, limbs = b.ch, b.table, b.table.limbs
-    step = b.fixed[2]
-    (real, looked, lo, unit, keep, function, pow_shift, acc_kind, acc_tensor, acc_count, sum_kind,
-     sum_tensor, sum_count, layer, index, takes, pow_first, pow_step) = b.fixed[4:22]  # fmt: skip
-    h, v, s = b.projection[:3]
-    h_next, v_next, s_next = b.projection_next[:3]
-    count = limbs.rem + limbs.excess
-    bits, claimed = b.fixed[22 : 22 + count], b.fixed[22 + count :]
-    for (tensor, is_input), column in zip(table.boundary, claimed):
-        if is_input:
-            acc_count = acc_count + column * ch.receivers[tensor]
-        else:
-            sum_count = sum_count + column * ch.receivers[tensor]
-    has_side = limbs.excess > 0
-    width = 2 + has_side + limbs.rem + limbs.excess
-
-    def recompose(parts):
-        return total(part * 2 ** (limbs.bits * i) for i, part in enumerate(parts))
-
-    a, u, lanes = ZERO, ZERO, []
-    for lane, sigma in zip(range(table.lanes), ch.sigma_powers):
-        q, out, *cells = b.main[lane * width : (lane + 1) * width]
-        side = cells.pop(0) if has_side else ZERO
-        rem, exc = recompose(cells[: limbs.rem]), recompose(cells[limbs.rem :])
-        a = a + sigma * ((q + side * exc) * pow_shift + real * rem + lo)
-        u = u + sigma * (looked * out + (real - looked) * rem + lo + unit)
-        lanes.append((side, q, out, cells))
-    b.zero(step * h_next - ch.rho * keep * h - a)
-    b.zero(step * s_next - keep * s - u * v)
-    b.zero(pow_first * (v - ONE))
-    b.zero(pow_step * (v_next - ch.rho * v))
-    for side, q, out, cells in lanes:
-        b.message(ACTIVATION, -looked, function, side, q, out)
-        for width_of_limb, limb in zip(bits, cells):
-            b.message(RANGE, -real, width_of_limb, limb)
-    b.message(PRODUCT, -takes, layer, index, v)
-    b.message(CLAIM, acc_count, acc_kind, acc_tensor, h)
-    b.message(CLAIM, sum_count, sum_kind, sum_tensor, s)
-
-
-def weights(b):
-    """§9.2"""
-    _live, first, step, _last, cont, end, layer, index = b.fixed
-    h, h_next = b.projection[0], b.projection_next[0]
-    lanes, powers = b.table.lanes, b.ch.rho_powers
-    form = total(powers[lanes - 1 - i] * w for i, w in enumerate(b.weight))
-    b.zero(step * h_next - cont * powers[lanes] * (h + form))
-    b.zero(first * h)
-    b.message(PRODUCT, end, layer, index, h + form)
-
-
 def lookup(b):
-    """§9.3: range and functions."""
+    """§9.5: range and functions."""
     bus = RANGE if b.table.chip == "range" else ACTIVATION
     entries, arity = b.fixed[4:], b.table.arity
     for lane, count in enumerate(b.main[: b.table.lanes]):
@@ -82,7 +33,8 @@ def lookup(b):
 
 
 CHIPS = {
-    "activation": activation, "weights": weights, "range": lookup, "functions": lookup,
+    "activation": activation.state, "weights": weights.state, "overhang": overhang.state,
+    "sums": sums.state, "range": lookup, "functions": lookup,
     "sha256": sha256.state, "poseidon2": poseidon2.state,
     "bounds": compare.state, "leading": compare.state,
     "attested weights": attested.weights, "attested sums": attested.sums,

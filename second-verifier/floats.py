@@ -7,7 +7,8 @@
     provided that this notice is preserved.
 
 Python's floats are IEEE doubles and its `+ − · /` round correctly, so equal operations in equal
-order give equal results. `math.exp` would differ in the last place, now and then.
+order give equal results. `math.exp` would differ in the last place, now and then. `log1p` and `erf` are
+Python's: an entry of a table that depends on the last place of one of them is refused.
 """
 
 import math
@@ -49,7 +50,7 @@ def exp(x):
 
 
 def expm1(x):
-    """For |x| ≤ 40, which is all `tanh` needs."""
+    """For x ≤ 40, which is all `tanh` and `Elu` need."""
     high = _high(x)
     if x < 0 and high >= 0x4043687A:
         return -1.0
@@ -104,11 +105,52 @@ def tanh(x):
     return math.copysign(t, x)
 
 
-def evaluate(function, x):
-    if function == 0:  # Identity
-        return x
-    if function == 1:  # Relu
-        return x if x > 0.0 else 0.0
-    if function == 2:  # Sigmoid
-        return 1.0 / (1.0 + exp(-x))
-    return tanh(x)
+def sigmoid(x):
+    return 1.0 / (1.0 + exp(-x))
+
+
+def unit(x):
+    return min(max(x, 0.0), 1.0)
+
+
+def parameter(bits):
+    """An f32, exactly."""
+    return struct.unpack("<f", struct.pack("<I", bits))[0]
+
+
+def function_is_sound(function):
+    """Whether the parameters are finite, and in order."""
+    parameters = [parameter(bits) for bits in function[1:]]
+    ordered = function[0] != CLIP or parameters[0] <= parameters[1]
+    return all(map(math.isfinite, parameters)) and ordered
+
+
+def nearby(y):
+    """A value of `math` and its neighbours, among which is that of `libm`."""
+    return math.nextafter(y, -math.inf), y, math.nextafter(y, math.inf)
+
+
+CLIP = 4
+
+
+def candidates(function, x):
+    """The value at `x`. Where a function is not transcribed there are several, one of them right."""
+    kind, *bits = function
+    a, b = [parameter(bits[i]) if i < len(bits) else 0.0 for i in range(2)]
+    if kind == 10:  # Softplus
+        return [max(x, 0.0) + y for y in nearby(math.log1p(exp(-abs(x))))]
+    if kind == 11:  # Gelu
+        return [0.5 * x * (1.0 + y) for y in nearby(math.erf(x * 0.7071067811865476))]
+    values = (
+        lambda: x,
+        lambda: x if x > 0.0 else 0.0,
+        lambda: sigmoid(x),
+        lambda: tanh(x),
+        lambda: min(max(x, a), b),  # Clip
+        lambda: a * x if x < 0.0 else x,  # LeakyRelu
+        lambda: x * unit(x / 6.0 + 0.5),  # HardSwish
+        lambda: unit(a * x + b),  # HardSigmoid
+        lambda: x * sigmoid(x),  # Silu
+        lambda: a * expm1(x) if x < 0.0 else x,  # Elu
+    )
+    return [values[kind]()]

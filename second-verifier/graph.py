@@ -4,15 +4,21 @@ from math import prod
 
 from errors import well_formed
 from field import P
+from floats import function_is_sound
+from maps import GATE, TAPS, WEIGHTS, overlaps, taps_of, view, weight_count
 
 MAX_EXTENT = 2**22
 MAX_WEIGHTS = 2**30
 MAX_ELEMENTS = 2**28
 MAX_LAYERS = 4096
 MAX_BOUNDARY = 64
-MAX_ENTRIES = 2**16
+MAX_TERMS = 4 * MAX_LAYERS
+MAX_RANGE = 2**16
+MAX_TABLE_ENTRIES = 2**20
 MAX_FRAC_BITS = 64
 MAX_VALUE = 2**24
+MAX_TAPS = MAX_STEP = 4096
+MAX_PAD = 2**22
 
 
 def check_graph(graph):
@@ -27,23 +33,14 @@ def check_graph(graph):
     # 2. Tensors.
     for i, tensor in enumerate(tensors):
         well_formed(_tensor_is_sound(tensor), f"tensor {i} is out of bounds")
-    # 3. Wiring.
-    well_formed(inputs == list(range(len(inputs))), "inputs are not the first tensors")
-    reads = [0] * len(tensors)
-    for i, layer in enumerate(layers):
-        wired = layer.output == len(inputs) + i and layer.input < layer.output
-        well_formed(wired, f"layer {i} is not in order")
-        same = tensors[layer.input].positions == tensors[layer.output].positions
-        well_formed(same, f"layer {i} changes the number of positions")
-        reads[layer.input] += 1
-    for output in graph.outputs:
-        well_formed(len(inputs) <= output < len(tensors), "an output is not written by a layer")
-        reads[output] += 1
-    well_formed(all(n == 1 for n in reads), "a tensor is not read exactly once")
-    weights = sum(tensors[l.input].features * tensors[l.output].features for l in layers)
+    # 3. Sizes and wiring.
+    terms = [term for layer in layers for term in layer.terms]
+    well_formed(len(terms) <= MAX_TERMS, "the graph has too many terms")
+    weights = sum(weight_count(t.map) + t.map.groups * t.map.outputs for t in terms)
     well_formed(weights <= MAX_WEIGHTS, "the graph has too many weights")
-    elements = sum(t.features * t.positions for t in tensors)
+    elements = sum(t.features * prod(t.extent) for t in tensors)
     well_formed(elements <= MAX_ELEMENTS, "the graph has too many elements")
+    _check_wiring(graph)
     # 4. and 5. Layers.
     for i, layer in enumerate(layers):
         well_formed(_layer_is_sound(layer, tensors[layer.output]), f"layer {i} is out of bounds")
@@ -51,15 +48,47 @@ def check_graph(graph):
         well_formed(span <= P, f"layer {i}: an accumulator modulo p has more than one output")
 
 
+def _check_wiring(graph):
+    tensors, inputs = graph.tensors, graph.inputs
+    well_formed(inputs == list(range(len(inputs))), "inputs are not the first tensors")
+    read = set()
+    for i, layer in enumerate(graph.layers):
+        in_order = layer.output == len(inputs) + i and layer.terms
+        well_formed(in_order, f"layer {i} is not in order, or empty")
+        for term in layer.terms:
+            operands = [term.input] + [term.map.gate] * (term.map.kernel == GATE)
+            before = all(x < layer.output for x in operands)
+            well_formed(before, f"layer {i} reads a tensor before it is written")
+            read.update(operands)
+            fits = _map_is_sound(term.map, tensors[term.input], tensors[layer.output])
+            if term.map.kernel == GATE:
+                gate = tensors[term.map.gate]
+                fits = fits and prod(gate.extent) == 1 and gate.features >= term.map.groups
+            well_formed(fits, f"a map of layer {i} does not fit its tensors")
+    for output in graph.outputs:
+        well_formed(len(inputs) <= output < len(tensors), "an output is not written by a layer")
+    well_formed(len(set(graph.outputs)) == len(graph.outputs), "an output is named twice")
+    unread = set(range(len(tensors))) - read - set(graph.outputs)
+    well_formed(not unread, "a tensor is never read")
+
+
 def length(interval):
     return interval[1] - interval[0] + 1
 
 
 def ranged_bits(graph, tensor):
-    """The bits `k` of a graph input with `2^k` values, `k ≥ 1`; 0 for other tensors (§8)."""
+    """The bits `k` of a graph input with `2^k` values, `k ≥ 1`; 0 for other tensors (§8.1)."""
     values = length(graph.tensors[tensor].range)
     is_ranged = tensor < len(graph.inputs) and values & (values - 1) == 0
     return values.bit_length() - 1 if is_ranged else 0
+
+
+def remainder_and_excess(graph, tensor):
+    """How many bits of a tensor's rows are in limbs (§8.1)."""
+    if tensor < len(graph.inputs):
+        return ranged_bits(graph, tensor), 0
+    layer = graph.layers[tensor - len(graph.inputs)]
+    return layer.shift, layer.excess_bits
 
 
 def _interval_is_sound(interval):
@@ -76,13 +105,52 @@ def _tensor_is_sound(t):
             and all(abs(f) <= MAX_FRAC_BITS for f in e.frac_bits)
             and all(abs(z) <= 2**30 for z in e.zero_point)
         )
+    sizes = [t.features, *t.extent]
+    on_axes = [prod(size for axis, size in t.dims if axis == i) for i in range(len(sizes))]
     return (
-        1 <= t.features <= MAX_EXTENT
-        and 1 <= t.positions <= MAX_EXTENT
-        and prod(t.shape) == t.features * t.positions
+        all(1 <= n <= MAX_EXTENT for n in sizes)
+        and prod(sizes) <= MAX_ELEMENTS
+        and prod(t.shape) == prod(sizes)
+        and on_axes == sizes
         and _interval_is_sound(t.range)
-        and length(t.range) <= MAX_ENTRIES
+        and length(t.range) <= MAX_RANGE
         and encoding
+    )
+
+
+def _axis_is_sound(axis, size):
+    return (
+        1 <= axis.taps <= MAX_TAPS
+        and 1 <= axis.stride <= MAX_STEP
+        and 1 <= axis.dilation <= MAX_STEP
+        and axis.expand <= MAX_STEP
+        and (axis.stride == 1 or axis.expand == 1)
+        and abs(axis.pad) <= MAX_PAD
+        and axis.start < axis.to <= size
+    )
+
+
+def _kernel_is_sound(map):
+    count = taps_of(map)
+    if map.kernel == WEIGHTS:
+        return count <= MAX_TAPS
+    if (map.inputs, map.outputs) != (1, 1):
+        return False
+    if map.kernel == TAPS:
+        small = all(abs(f) <= MAX_VALUE for f in map.taps)
+        apart = not any(overlaps(axis) for axis in map.axes)
+        return len(map.taps) == count and small and apart
+    return count == 1
+
+
+def _map_is_sound(map, x, y):
+    channels, extent = view(map, x)
+    read, written = map.groups * map.inputs, map.groups * map.outputs
+    return (
+        all(_axis_is_sound(axis, size) for axis, size in zip(map.axes, extent))
+        and _kernel_is_sound(map)
+        and 0 < read <= channels - map.first_input
+        and 0 < written <= y.features - map.first_output
     )
 
 
@@ -92,7 +160,8 @@ def _layer_is_sound(layer, output):
         and layer.excess_bits <= 30
         and _interval_is_sound(layer.domain)
         and _interval_is_sound(layer.image)
-        and length(layer.domain) <= MAX_ENTRIES
+        and length(layer.domain) <= MAX_TABLE_ENTRIES
+        and function_is_sound(layer.function)
         and abs(layer.in_frac_bits) <= MAX_FRAC_BITS
         and abs(layer.out_frac_bits) <= MAX_FRAC_BITS
         and layer.image == output.range

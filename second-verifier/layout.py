@@ -1,60 +1,35 @@
 """From the graph to tables (§8). Nothing here is read from a proof."""
 
 from copy import copy
+from math import prod
 from types import SimpleNamespace as Record
 
+import activation
 import compare
+import overhang
 import poseidon2
 import sha256
+import sums
+import weights
 from codec import DATA_AND_WEIGHTS, NONE
+from cost import (
+    LEAF_COLUMNS, choose_table_lanes, log_height, lookup_width, mask_rows,
+)  # fmt: skip
 from errors import well_formed
 from field import DEGREE, P
 from graph import length, ranged_bits
+from grid import ceil_div
+from maps import number_terms
+from plan import plan
 
-MIN_LOG_HEIGHT, MAX_LOG_HEIGHT = 6, 22
-MAX_LOG_ENTRIES = 20
+MAX_LOG_HEIGHT = 22
+MAX_LOG_ENTRIES = 22
 MAX_LOG_OUTSIDE_CELLS = 26
 MAX_POSITIONS = 64
 MAX_PROOFS = 2**16
-LEAF_COLUMNS = 9
-IDENTITY, RELU, SIGMOID, TANH = range(4)
-
-# The cost model.
-COMMIT, OPEN, COLUMN = 40, 10, 10_000
-AUX_PER_WEIGHT = 16
-
-
-def ceil_div(a, b):
-    return -(-a // b)
-
-
-def log_height(rows):
-    return max((rows - 1).bit_length(), MIN_LOG_HEIGHT)
-
-
-def lookup_width(messages):
-    """LogUp columns for so many messages a row: one for a pair, and the accumulator."""
-    return messages // 2 + 1 if messages else 0
-
-
-def columns(main, projection, lookup, hiding):
-    """Base columns of the cost model: as if no other table had the same height."""
-    if hiding is not None:
-        main = max(main, LEAF_COLUMNS) if main else 0
-        extensions = ceil_div(LEAF_COLUMNS, DEGREE)
-        projection, lookup = max(projection, extensions), max(lookup, extensions)
-    return main + DEGREE * (projection + lookup)
-
-
-def table_cost(rows, committed, opened):
-    return 2 ** log_height(rows) * (COMMIT * committed + OPEN * opened) + COLUMN * (
-        committed + opened
-    )
-
-
-def lookup_cost(entries, arity, lanes, hiding):
-    rows = ceil_div(entries, lanes) + mask_rows(hiding)
-    return table_cost(rows, columns(lanes, 0, lookup_width(lanes), hiding), lanes * arity)
+IDENTITY = (0,)
+# Functions with f(c·x) = c·f(x), c > 0: Identity, Relu, LeakyRelu.
+HOMOGENEOUS = 0, 1, 5
 
 
 def hiding_of(privacy, proofs, parameters):
@@ -70,83 +45,6 @@ def hiding_of(privacy, proofs, parameters):
     return Record(queries=parameters.queries, weight_openings=openings)
 
 
-def mask_rows(hiding, weights=False, blank=False):
-    """Rows below the live ones: the uniform and the blank band together."""
-    if hiding is None:
-        return 0
-    current = hiding.queries + DEGREE
-    uniform = 2 * current + 2
-    if weights and hiding.weight_openings:
-        uniform = max(uniform, hiding.weight_openings * current + 1)
-    return uniform + (hiding.queries + 2 * DEGREE + 1 if blank else 0)
-
-
-# Python's `min` returns the first of equals: the smallest argument of least cost.
-
-
-def choose_table_lanes(entries, arity, hiding):
-    return min(range(1, 33), key=lambda lanes: lookup_cost(entries, arity, lanes, hiding))
-
-
-def weight_rows(shapes, lanes):
-    return sum((k + 1) * ceil_div(n, lanes) for k, n in shapes)
-
-
-def choose_weight_lanes(shapes, hiding):
-    weights = sum(k * n for k, n in shapes)
-    fewest = LEAF_COLUMNS if hiding and hiding.weight_openings else 1
-    aux = columns(0, 1, 1, hiding)
-
-    def cost(lanes):
-        rows = weight_rows(shapes, lanes) + mask_rows(hiding, weights=True)
-        over_budget = 100 * aux * 2 ** log_height(rows) > AUX_PER_WEIGHT * weights
-        return over_budget, table_cost(rows, aux, lanes)
-
-    return min(range(fewest, 257), key=cost)
-
-
-def limb_width(bits, i, limb_bits):
-    return min(max(bits - i * limb_bits, 0), limb_bits)
-
-
-def limb_widths(remainder_bits, excess_bits, limbs):
-    """Widths of a row's limbs: remainder first, then excess."""
-    rem = [limb_width(remainder_bits, i, limbs.bits) for i in range(limbs.rem)]
-    return rem + [limb_width(excess_bits, i, limbs.bits) for i in range(limbs.excess)]
-
-
-def activation_rows(graph, positions):
-    """One for each feature, one for each layer (its input's unit row), one below all tensors."""
-    layers = sum(graph.tensors[l.output].positions == positions for l in graph.layers)
-    return sum(t.features for t in graph.tensors if t.positions == positions) + layers + 1
-
-
-def choose_limbs(graph, positions, hiding):
-    layers = [l for l in graph.layers if graph.tensors[l.output].positions == positions]
-    # Of an input that is not ranged nothing is split.
-    inputs = [i for i in graph.inputs if graph.tensors[i].positions == positions]
-    remainders = [l.shift for l in layers] + [k for i in inputs if (k := ranged_bits(graph, i))]
-    excesses = [l.excess_bits for l in layers]
-    rows = activation_rows(graph, positions) + mask_rows(hiding, blank=True)
-
-    def candidate(bits):
-        rem, excess = (ceil_div(max(of, default=0), bits) for of in (remainders, excesses))
-        return Record(bits=bits, rem=rem, excess=excess)
-
-    def cost(limbs):
-        widths = {limb_width(n, i, limbs.bits) for n in remainders for i in range(limbs.rem)}
-        widths |= {limb_width(n, i, limbs.bits) for n in excesses for i in range(limbs.excess)}
-        entries = max(1, sum(2**w for w in widths))
-        count = limbs.rem + limbs.excess
-        cells = positions * (2 + (limbs.excess > 0) + count)
-        messages = positions * (1 + count) + 3
-        committed = columns(cells, 3, lookup_width(messages), hiding)
-        lanes = choose_table_lanes(entries, 2, hiding)
-        return table_cost(rows, committed, 20) + lookup_cost(entries, 2, lanes, hiding)
-
-    return min((candidate(bits) for bits in range(1, 17)), key=cost)
-
-
 def function_of(graph, tensor):
     """(function, in_frac_bits, out_frac_bits, domain, image); none of a ranged input."""
     if ranged_bits(graph, tensor):
@@ -155,62 +53,39 @@ def function_of(graph, tensor):
         interval = graph.tensors[tensor].range
         return (IDENTITY, 0, 0, interval, interval)
     l = graph.layers[tensor - len(graph.inputs)]
-    scales = (l.in_frac_bits, l.out_frac_bits)
-    if l.function in (IDENTITY, RELU) and scales[0] == scales[1]:
-        scales = (0, 0)
+    scales = l.in_frac_bits, l.out_frac_bits
+    if l.function[0] in HOMOGENEOUS:
+        # Only the change of scale matters.
+        scales = l.in_frac_bits - l.out_frac_bits, 0
     return (l.function, *scales, l.domain, l.image)
-
-
-def remainder_and_excess(graph, tensor):
-    """How many bits of a tensor's rows are in limbs."""
-    if tensor < len(graph.inputs):
-        return ranged_bits(graph, tensor), 0
-    layer = graph.layers[tensor - len(graph.inputs)]
-    return layer.shift, layer.excess_bits
 
 
 def lay_out(graph, hiding):
     """The tables in order. Columns are counted, extension columns as one."""
-    for i, t in enumerate(graph.tensors):
-        well_formed(t.positions <= MAX_POSITIONS, f"tensor {i} has too many positions")
     functions = []
     for i in range(len(graph.tensors)):
         function = function_of(graph, i)
         if function is not None and function not in functions:
             functions.append(function)
 
-    tables, widths = [], set()
-    for positions in sorted({t.positions for t in graph.tensors}):
-        limbs = choose_limbs(graph, positions, hiding)
-        count = limbs.rem + limbs.excess
-        tensors = [i for i, t in enumerate(graph.tensors) if t.positions == positions]
-        for i in tensors:
-            widths.update(limb_widths(*remainder_and_excess(graph, i), limbs))
-        # Inputs and outputs, which a statement may show: (tensor, whether it is an input).
-        boundary = [(i, i in graph.inputs) for i in tensors if i in graph.inputs + graph.outputs]
-        tables.append(Record(
-            chip="activation", lanes=positions, limbs=limbs, tensors=tensors, boundary=boundary,
-            rows=activation_rows(graph, positions), mask_rows=mask_rows(hiding, blank=True),
-            fixed=22 + count + len(boundary), weight=0,
-            main=positions * (2 + (limbs.excess > 0) + count), projection=3,
-            constraints=4, messages=positions * (1 + count) + 3,
-            sigma_powers=positions, rho_powers=2,
-        ))  # fmt: skip
+    def number_of(tensor):
+        function = function_of(graph, tensor)
+        return 0 if function is None else 1 + functions.index(function)
 
-    features = [t.features for t in graph.tensors]
-    shapes = [(features[l.input], features[l.output]) for l in graph.layers]
-    lanes = choose_weight_lanes(shapes, hiding)
-    tables.append(Record(
-        chip="weights", lanes=lanes, shapes=shapes,
-        rows=weight_rows(shapes, lanes), mask_rows=mask_rows(hiding, weights=True),
-        fixed=8, weight=lanes, main=0, projection=1, constraints=2, messages=1,
-        sigma_powers=1, rho_powers=lanes + 1,
-    ))  # fmt: skip
-
+    ids, count = number_terms(graph)
+    tables = [
+        activation.lay_out(graph, ids, count, part, number_of, hiding)
+        for part in plan(graph, ids, hiding)
+    ]
+    widths = {w for table in tables for w in activation.limb_widths_of(table)}
     entries = sum(length(f[3]) + 2 for f in functions)
-    for table in (range_table(widths, hiding), lookup("functions", 4, functions, entries, hiding)):
-        if table.entries:
-            tables.append(table)
+    tables += [
+        weights.lay_out(graph, ids, hiding), overhang.lay_out(graph, ids, hiding),
+        sums.lay_out(graph, ids, hiding), range_table(widths, hiding),
+        lookup("functions", 4, functions, entries, hiding),
+    ]  # fmt: skip
+    # Tables without entries are left out.
+    tables = [t for t in tables if t is not None and getattr(t, "entries", 1)]
     for table in tables:
         settle(table, hiding)
     lengthen_leaves(tables, hiding)
@@ -293,6 +168,9 @@ def with_statement(tables, graph, statement, hiding):
     """A key's tables and, behind them, those of what is said of hidden tensors."""
     added, widths = [], set()
     for kind, tensor, said in statement:
+        if said.bounds is not None or said.leading is not None:
+            few = prod(graph.tensors[tensor].extent) <= MAX_POSITIONS
+            well_formed(few, f"tensor {tensor} has too many positions for bounds and ranks")
         for table in tables_of(graph.tensors[tensor], said):
             table.tensor, table.kind = tensor, kind
             added.append(table)
@@ -314,9 +192,10 @@ def with_statement(tables, graph, statement, hiding):
 
 
 def tables_of(tensor, said):
+    positions = prod(tensor.extent)
     shape = dict(
-        features=tensor.features, positions=tensor.positions, range=tensor.range, weight=0,
-        sigma_powers=tensor.positions, rho_powers=2, rule=None, salted=False,
+        features=tensor.features, positions=positions, range=tensor.range, weight=0,
+        sigma_powers=positions, rho_powers=2, rule=None, salted=False,
     )  # fmt: skip
     if said.digest is not None:
         chip, hasher = (("sha256", sha256), ("poseidon2", poseidon2))[said.digest.hash]
@@ -324,7 +203,7 @@ def tables_of(tensor, said):
         table.salted = said.digest.salted
         table.fixed, table.main, table.constraints = hasher.FIXED, hasher.MAIN, hasher.CONSTRAINTS
         table.projection, table.messages = 2, 1
-        table.sigma_powers = max(tensor.positions, hasher.SIGMA_POWERS)
+        table.sigma_powers = max(positions, hasher.SIGMA_POWERS)
         table.rho_powers = hasher.RHO_POWERS
         table.rows, table.projection_degree = hasher.rows_of(table), hasher.projection_degree(table)
         yield table

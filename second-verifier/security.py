@@ -1,10 +1,11 @@
 """Profiles (§11) and the level of a key (§14)."""
 
-from math import log2
+from math import log2, prod
 from types import SimpleNamespace as Record
 
 from errors import well_formed
 from field import DEGREE, P
+from maps import frame_of
 
 
 def _profile(name, blowup, queries, grinding, target):
@@ -25,11 +26,24 @@ PROFILES = {
 
 
 def security_rounds(graph, tables, profile):
-    projection = sum(2 * (t.features + t.positions) for t in graph.tensors)
-    # Each table of a statement: its own identities, and one more claim on a tensor.
-    largest = max(t.features + t.positions for t in graph.tensors)
-    projection += sum(largest + t.projection_degree for t in tables if t.outside_key)
-    return rounds_of_tables(tables, profile, projection, len(graph.inputs) + len(graph.outputs))
+    projection = sum(t.projection_degree for t in tables) + layer_degrees(graph, tables)
+    claims = [graph.tensors[i] for i in graph.inputs + graph.outputs]
+    degrees = [t.features + prod(t.extent) for t in claims]
+    # Each table of a statement receives one more claim on a tensor.
+    projection += sum(degrees) + max(degrees) * sum(t.outside_key for t in tables)
+    return rounds_of_tables(tables, profile, projection, len(claims))
+
+
+def layer_degrees(graph, tables):
+    """The degrees of the layers' identities."""
+    weights = next(t for t in tables if t.chip == "weights")
+    outside = sum(2 * t.lanes for t in tables if t.chip == "overhang")
+    degrees = 0
+    for layer in graph.layers:
+        frame = frame_of(graph, layer)
+        degrees += sum(hi - lo + 1 for lo, hi in zip(frame.lo, frame.hi))
+        degrees += graph.tensors[layer.output].features + weights.lanes + outside + 1
+    return degrees
 
 
 def attestation_rounds(tables, profile):

@@ -1,11 +1,12 @@
 """What a statement says of inputs and outputs: checks, digest, claims (§6, §7, §10, §18)."""
 
 import struct
+from math import prod
 from types import SimpleNamespace as Record
 
 from builder import DIGEST, INPUT, OUTPUT
 from errors import check
-from field import P, ZERO, ext, total
+from field import P, ZERO, ext, powers, total
 from hashes import POSEIDON2, SHA256, width_of, words
 from keccak import digest
 
@@ -50,7 +51,7 @@ def check_statement(graph, inputs, outputs, hiding):
 
 
 def check_values(i, tensor, values):
-    count = tensor.features * tensor.positions
+    count = tensor.features * prod(tensor.extent)
     check(len(values) == count, f"tensor {i} has a wrong number of values")
     lo, hi = tensor.range
     check(all(lo <= v <= hi for v in values), f"a value of tensor {i} is outside its range")
@@ -65,7 +66,7 @@ def digest_exists(tensor, said):
 def leading_fits(tensor, leading):
     count = len(leading[0]) if leading else 0
     return (
-        len(leading) == tensor.positions
+        len(leading) == prod(tensor.extent)
         and count > 0
         and all(len(features) == count for features in leading)
         and all(a < b for features in leading for a, b in zip(features, features[1:]))
@@ -100,9 +101,9 @@ def claims(graph, statement, ch):
     """What the verifier receives (§10): values it is shown, and digests."""
     for kind, i, said in statement:
         if said.values is not None:
-            yield kind, i, project(kind, said.values, graph.tensors[i].positions, ch)
+            yield kind, i, project(kind, said.values, prod(graph.tensors[i].extent), ch)
         if said.digest is not None:
-            yield DIGEST, i, digest_value(said.digest, ch.sigma_powers)
+            yield DIGEST, i, digest_value(said.digest, powers(ch.sigma, 16))
 
 
 def project(kind, flat, positions, ch):
@@ -111,7 +112,10 @@ def project(kind, flat, positions, ch):
         rows.reverse()
     value = ZERO
     for row in rows:
-        value = value * ch.rho + total(s * x for s, x in zip(ch.sigma_powers, row))
+        of_row = ZERO
+        for x in reversed(row):
+            of_row = of_row * ch.sigma + x
+        value = value * ch.rho + of_row
     return value
 
 

@@ -17,21 +17,21 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from audit import weight_root
-from codec import (
-    DATA, DATA_AND_WEIGHTS, NONE, PROVING_KEY, Reader, read_graph, read_header, read_proof,
-)  # fmt: skip
+from codec import DATA, DATA_AND_WEIGHTS, NONE, read_proof
 from errors import Malformed, Rejected
 from field import ONE
 from fri import described_rounds
 from keccak import digest, keccak256
 from merkle import compress, leaves
+from onnx import linear_model
 from security import PROFILES, security_rounds
 from statement import disclosed, statement_digest
+from test_convolutions import test_convolutions
 from test_keys import test_keys
-from test_statements import linear_model, test_hashes, test_statements
+from test_statements import test_hashes, test_statements
 from testing import (
-    SHOW_ALL, counts, first_sample, flipped, key_is_sound, read_file, refusal, refused, report,
-    restated, run, survivors, unranged, written,
+    SHOW_ALL, counts, first_sample, flipped, key_is_sound, read_file, read_weights, refusal, refused,
+    report, restated, run, survivors, unranged, written,
 )  # fmt: skip
 from transcript import Challenger
 from verify import load_key, verify
@@ -44,37 +44,40 @@ FLIPS = 10
 ADULT = "adult-income-mlp"
 KEYS = {
     (ADULT, "latency", "private input"): (
-        "446f0fd97323e0de2da7170b64ca83af2eb610787a8db4c4f939cddd9661f349",
-        "7292638696a8c6e68b422838d1c06f39958de19b36411517b75e81604103f9b3",
+        "b6973ed055c516b79725ab609449e25b66141e711dc8c4eeb7949edc0ab7b31c",
+        "d2191e9340fcd7db1024ceba3af49edd26f7066034eeebb7bcf1cec52bcdd31c",
         [
-            ("activation", 53, 10, 29, 0, 8, 9, 3, 3, 5, 5, 9, 1),
-            ("weights", 171, 9, 8, 4, 0, 0, 1, 1, 1, 1, 1, 4),
+            ("activation", 51, 10, 34, 0, 8, 9, 3, 3, 5, 5, 9, 1),
+            ("weights", 172, 9, 11, 4, 0, 0, 1, 1, 1, 1, 1, 4),
+            ("sums", 6, 9, 10, 0, 0, 0, 2, 2, 2, 2, 2, 1),
             ("range", 73, 9, 6, 0, 1, 9, 0, 1, 1, 1, 1, 1),
             ("functions", 1640, 11, 24, 0, 5, 9, 0, 1, 3, 3, 5, 5),
         ],
-        [147.81, 137.41, 149.95, 141.53, 133.2, 138.53, 101.54, 128.0],
+        [148.27, 137.33, 149.63, 141.53, 132.91, 138.53, 101.54, 128.0],
     ),
     (ADULT, "latency", "no zk"): (
-        "42e453a3f66809b0686409bf0fb0e0c896ff0bf3034edc5e81080d850e657b04",
-        "9c38157e6edad05f9ca85cb5fffc2bf512d4f3f6bfa90a82f2ca5d0c4b795ab1",
+        "a3fcb3eaecb7f6a0485fe67b6e908641ce96bdc3132258ce658bb7ed33899e29",
+        "fc39e8c0ef9161ca4f2b763f6ae48c286e942077ec6604170219889b32bdb3a5",
         [
-            ("activation", 53, 6, 29, 0, 8, 8, 3, 3, 5, 5, 9, 1),
-            ("weights", 111, 7, 8, 7, 0, 0, 1, 1, 1, 1, 1, 7),
+            ("activation", 51, 6, 34, 0, 8, 8, 3, 3, 5, 5, 9, 1),
+            ("weights", 112, 7, 11, 7, 0, 0, 1, 1, 1, 1, 1, 7),
+            ("sums", 6, 6, 10, 0, 0, 0, 2, 2, 2, 2, 2, 1),
             ("range", 73, 7, 6, 0, 1, 1, 0, 0, 1, 1, 1, 1),
             ("functions", 1640, 11, 24, 0, 5, 5, 0, 0, 3, 3, 5, 5),
         ],
-        [147.81, 138.29, 149.95, 141.53, 133.47, 138.53, 100.36, 128.0],
+        [148.16, 138.28, 149.63, 141.53, 133.15, 138.53, 100.36, 128.0],
     ),
     (ADULT, "latency", "input not ranged"): (
-        "fd7eed603d2bef7e23e4ea4da82f4ea6f4cf13c767162f28949aa0d8c4c8f082",
-        "fc5910429459ab034e3ccc36ed128c33640b68b634b8c4be23bf006b646198d8",
+        "a3829d69c34a7809029b52b59679d5513d3e1c2fb80f01f0ea857032a844a400",
+        "6c644956ac9722b68d68072153ae37f46ef905d5828c778f85c4a6d6908ab055",
         [
-            ("activation", 53, 10, 29, 0, 8, 9, 3, 3, 5, 5, 9, 1),
-            ("weights", 171, 9, 8, 4, 0, 0, 1, 1, 1, 1, 1, 4),
+            ("activation", 51, 10, 34, 0, 8, 9, 3, 3, 5, 5, 9, 1),
+            ("weights", 172, 9, 11, 4, 0, 0, 1, 1, 1, 1, 1, 4),
+            ("sums", 6, 9, 10, 0, 0, 0, 2, 2, 2, 2, 2, 1),
             ("range", 73, 9, 6, 0, 1, 9, 0, 1, 1, 1, 1, 1),
             ("functions", 1537, 11, 36, 0, 8, 9, 0, 1, 5, 5, 8, 8),
         ],
-        [147.81, 137.03, 149.83, 141.53, 133.07, 138.53, 101.54, 128.0],
+        [148.31, 136.97, 149.58, 141.53, 132.8, 138.53, 101.54, 128.0],
     ),
 }
 
@@ -137,21 +140,13 @@ def refused_under(vk, data):
     return refused(key, data[:12] + key.digest + data[44:])
 
 
-def read_weights(data):
-    _, payload = read_header(data, PROVING_KEY)
-    r = Reader(payload)
-    read_graph(r)
-    layers = r.list(lambda: (r.u32(), r.u32(), r.list(r.i16), r.list(r.i32)))
-    return [(values, bias) for _, _, values, bias in layers]
-
-
 def test_vectors():
     """docs/protocol.md §16, the part that needs no files."""
     empty = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     report(keccak256(b"").hex() == empty, "Keccak-256 of nothing")
-    protocol = "97ae34c14bdbb00f78ea1ec381f7d027a473e0c3a80c098abe25f64cd1f2186c"
-    found = digest("provenn protocol", b"babybear-keccak\x04\x00").hex()
-    report(found == protocol, "digest of the protocol's name")
+    protocol = "f1ef42f6f3c0386e497bb8e099ea6cd649f1bdc91a4527b2538e10471d423314"
+    found = digest("provenn protocol", b"babybear-keccak\x05\x00").hex()
+    report(found == protocol, f"digest of the protocol's name {found}")
     leaf = "5d57b2bada93eb605df9825521fe946c7de08026f9fd37169e510a07f300a30c"
     report(struct.pack("<4Q", *leaves([[1, 2, 3]])[0]).hex() == leaf, "a leaf")
     node = compress([((0,) * 4, (0,) * 4)])[0]
@@ -186,7 +181,7 @@ def test_vectors():
 # how to set up, weight lanes, limb width. The second's input is not ranged.
 CHOICES = (
     (100, 20, [], 20, 6),
-    (5, 10, ["--bits", "11", "--no-zk"], 1, 6),
+    (5, 10, ["--bits", "11", "--no-zk"], 1, 4),
 )
 
 
@@ -221,11 +216,12 @@ def test_key_vector(key, name, wanted):
     names += "lookup committed_lookup messages lanes"
     key_digest, model_digest, tables, levels = wanted
     found = key.digest.hex(), key.model_digest.hex()
-    report(found == (key_digest, model_digest), f"{name}: digests")
-    found = [tuple(getattr(t, n) for n in names.split()) for t in key.tables]
-    report(found == tables, f"{name}: tables")
+    report(found == (key_digest, model_digest), f"{name}: digests {found}")
+    found = [tuple(getattr(t, n, 1) for n in names.split()) for t in key.tables]
+    report(found == tables, f"{name}: tables {found}")
     rounds = security_rounds(key.graph, key.tables, key.parameters)
-    report([round(bits, 2) for bits in rounds.values()] == levels, f"{name}: levels")
+    found = [round(bits, 2) for bits in rounds.values()]
+    report(found == levels, f"{name}: levels {found}")
 
 
 def test_proof(provenn, folder, case, privacy, visibility, sample):
@@ -328,6 +324,7 @@ def main():
                 continue
             test_proof(provenn, folder, case, privacy, visibility, samples[case[0]])
         test_choices(provenn, folder)
+        test_convolutions(provenn, folder, ROOT / "testdata" / "keys" / "convolution.vk")
         test_statements(provenn, folder, MODELS, samples)
         test_keys(provenn, folder, MODELS)
     print(f"{counts[True]} passed, {counts[False]} failed")

@@ -73,16 +73,23 @@ def unranged(vk, pk):
     old = payload[: r.at]
     r = Reader(payload)
     # The number of tensors, and of the first what stands before its range.
-    r.u64(), r.string(), r.list(r.u32), r.take(8)
+    r.u64(), r.string(), r.list(r.u32), r.list(lambda: r.take(8)), r.take(16)
     lo, hi = graph.tensors[0].range
     graph.tensors[0].range = lo, hi - 1
     new = old[: r.at] + struct.pack("<ii", lo, hi - 1) + old[r.at + 8 :]
     tables = lay_out(graph, key.hiding)
-    root = fixed_root(graph, tables, key.parameters.log_blowup)
+    root = fixed_root(tables, key.parameters.log_blowup)
     roots = struct.pack("<4Q", *key.fixed), struct.pack("<4Q", *root)
     assert (vk.count(old), pk.count(old)) == (1, 2)
     assert vk.count(roots[0]) == pk.count(roots[0]) == 1
     return tuple(data.replace(old, new).replace(*roots) for data in (vk, pk))
+
+
+def read_weights(data):
+    _, payload = read_header(data, PROVING_KEY)
+    r = Reader(payload)
+    read_graph(r)
+    return r.list(lambda: (r.list(lambda: r.list(r.i16)), r.list(r.i32)))
 
 
 def flipped(data, bit):

@@ -35,7 +35,7 @@ def load_key(data, audit=False):
     key.tables = lay_out(key.graph, key.hiding)
     key.bits, key.weakest = check_security(key.graph, key.tables, key.parameters)
     if audit:
-        root = fixed_root(key.graph, key.tables, key.parameters.log_blowup)
+        root = fixed_root(key.tables, key.parameters.log_blowup)
         well_formed(root == key.fixed, "the fixed columns are not those of the graph")
     return key
 
@@ -75,7 +75,7 @@ def check_proof(key, tables, statement, c, proof):
     """Steps 6 to 12, from a transcript that has begun."""
     check_shapes(tables, proof)
     c.observe_root(proof.main)
-    sigma, rho, _tau = c.draw(), c.draw(), c.draw()
+    width, rho, height, depth = c.draw(), c.draw(), c.draw(), c.draw()
     c.observe_root(proof.projection)
     c.check_pow(key.parameters.lookup_pow, proof.lookup_pow, "the lookup challenges")
     alpha, beta = c.draw(), c.draw()
@@ -88,7 +88,8 @@ def check_proof(key, tables, statement, c, proof):
     zeta = c.draw()
 
     receivers = {i: len(said_of(said)) for _, i, said in statement}
-    challenges = Challenges(sigma, rho, alpha, beta, tables, receivers)
+    sigmas = depth, height, width
+    challenges = Challenges(rho, sigmas, alpha, beta, tables, receivers)
     check_buses(key.graph, statement, proof.terminals, challenges)
     for table, opened, terminal in zip(tables, proof.opened, proof.terminals):
         fixed = fixed_at(table, zeta) if table.outside_key else opened.fixed

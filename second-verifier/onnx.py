@@ -1,0 +1,89 @@
+"""Small ONNX files, written by hand: models no data set is needed for."""
+
+import random
+import struct
+
+GRAPH, NODE, INITIALIZER, INPUT, OUTPUT = 7, 1, 5, 11, 12
+INT, INTS = 2, 7
+
+
+def varint(n):
+    low = bytes([n % 128 + 128 * (n > 127)])
+    return low + varint(n // 128) if n > 127 else low
+
+
+def field(number, content):
+    """A field of a protocol buffer."""
+    if isinstance(content, int):
+        return varint(8 * number) + varint(content)
+    content = content.encode() if isinstance(content, str) else content
+    return varint(8 * number + 2) + varint(len(content)) + content
+
+
+def value(name, shape):
+    dims = b"".join(field(1, field(1, n)) for n in shape)
+    return field(1, name) + field(2, field(1, field(1, 1) + field(2, dims)))
+
+
+def node(kind, inputs, output, **attributes):
+    content = b"".join(field(1, name) for name in inputs) + field(2, output) + field(4, kind)
+    for name, of_attribute in attributes.items():
+        attribute = field(1, name)
+        if isinstance(of_attribute, int):
+            attribute += field(3, of_attribute) + field(20, INT)
+        else:
+            attribute += b"".join(field(8, n) for n in of_attribute) + field(20, INTS)
+        content += field(5, attribute)
+    return content
+
+
+class Model:
+    """A graph with random weights."""
+
+    def __init__(self):
+        self.rng = random.Random("weights")
+        self.graph = field(2, "model")
+
+    def weights(self, name, *shape):
+        count = 1
+        for n in shape:
+            count *= n
+        data = struct.pack(f"<{count}f", *(self.rng.uniform(-1, 1) for _ in range(count)))
+        dims = b"".join(field(1, n) for n in shape)
+        self.graph += field(INITIALIZER, dims + field(2, 1) + field(8, name) + field(9, data))
+        return name
+
+    def add(self, kind, inputs, output, **attributes):
+        self.graph += field(NODE, node(kind, inputs, output, **attributes))
+        return output
+
+    def write(self, path, inputs, outputs):
+        graph = self.graph + field(INPUT, value(*inputs)) + field(OUTPUT, value(*outputs))
+        path.write_bytes(field(1, 8) + field(8, field(2, 13)) + field(GRAPH, graph))
+
+
+def linear_model(path, batch, inputs, outputs):
+    """One Gemm, and data for it."""
+    model = Model()
+    weights = model.weights("w", inputs, outputs), model.weights("b", outputs)
+    model.add("Gemm", ["x", *weights], "y")
+    model.write(path, ("x", (batch, inputs)), ("y", (batch, outputs)))
+    return [[model.rng.uniform(-1, 1) for _ in range(inputs)] for _ in range(batch)]
+
+
+def convolutional_model(path):
+    """Strides, padding, groups, a residual sum, a mean, and a dense layer; and data for it."""
+    model, pads = Model(), [1, 1, 1, 1]
+    weights = model.weights("w1", 4, 2, 3, 3), model.weights("b1", 4)
+    model.add("Conv", ["x", *weights], "c1", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
+    model.add("Relu", ["c1"], "r1")
+    weights = model.weights("w2", 4, 1, 3, 3), model.weights("b2", 4)
+    model.add("Conv", ["r1", *weights], "c2", kernel_shape=[3, 3], pads=pads, group=4)
+    model.add("Add", ["c2", "r1"], "s")
+    model.add("Relu", ["s"], "r2")
+    model.add("AveragePool", ["r2"], "m", kernel_shape=[2, 2], strides=[2, 2])
+    model.add("Flatten", ["m"], "f")
+    weights = model.weights("w3", 4 * 2 * 2, 3), model.weights("b3", 3)
+    model.add("Gemm", ["f", *weights], "y")
+    model.write(path, ("x", (1, 2, 9, 9)), ("y", (1, 3)))
+    return [[[[model.rng.uniform(-1, 1) for _ in range(9)] for _ in range(9)] for _ in range(2)]]
