@@ -12,6 +12,7 @@ mod end_to_end;
 mod facts;
 mod forgery;
 mod hiding;
+mod misreading;
 mod mutation;
 mod networks;
 mod rekey;
