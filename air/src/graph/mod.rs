@@ -353,8 +353,8 @@ impl Graph {
 
 fn tensor_is_sound(tensor: &Tensor) -> bool {
     let extents = 1..=MAX_EXTENT;
-    let product = |sizes: &mut dyn Iterator<Item = u32>| {
-        sizes.fold(Some(1u64), |n, d| n?.checked_mul(u64::from(d)))
+    let product = |mut sizes: &mut dyn Iterator<Item = u32>| {
+        Iterator::try_fold(&mut sizes, 1u64, |n, d| n.checked_mul(u64::from(d)))
     };
     let positions = product(&mut tensor.extent.iter().copied());
     let elements = positions.and_then(|p| p.checked_mul(u64::from(tensor.features)));

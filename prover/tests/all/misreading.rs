@@ -405,7 +405,7 @@ fn rejects_padding_lanes_that_pass_for_pixels() {
         let _ = net.layer(2, extent, vec![term], air::graph::Function::Identity, 5);
         net.finish()
     });
-    let labs = candidates.map(|model| lab(model));
+    let labs = candidates.map(lab);
     let found = labs
         .filter_map(|(lab, x)| Some((idle(&lab)?, lab, x)))
         .next();

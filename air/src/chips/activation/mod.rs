@@ -51,7 +51,7 @@
 //!
 //!   1. `project`   `step·h' − Σ_i r_i·acc_ratio[i]·h − A = 0`                            deg 3
 //!   2. `ranged`    `(real − looked)·Σ_b (σ^b·(q + side·excess − lo − rem) + σ^(lanes+b)·(out − lo − rem)) = 0`,
-//!                  if the table has a ranged input                                     deg 3
+//!      if the table has a ranged input                                                 deg 3
 //!   3. `consume_k` `step·t_k' − Σ_i r_i·ratio_k[i]·t_k − g_k·U_k = 0`, `g_k = 1` unweighted  deg 3
 //!   4. `hold_k`    `hold_k·(g_k' − g_k) = 0`                                             deg 2
 //!   5. `one_k`     `one_k·(g_k − 1) = 0`                                                 deg 2

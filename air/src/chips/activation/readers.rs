@@ -95,7 +95,7 @@ impl Reader {
     fn samples(&self, grid: &Grid) -> Vec<Range<usize>> {
         let channels = grid.channels();
         if channels <= 16 || grid.merged != [false; AXES] {
-            return vec![0..channels];
+            return core::iter::once(0..channels).collect();
         }
         let mut samples = vec![0, 1, channels - 1];
         if let Self::Term { map, .. } = self {
@@ -171,9 +171,9 @@ fn read_term(
     let (feature, index) = grid.base(channel, r);
     // The channel as the map counts them.
     let mut seen = feature;
-    for axis in 0..AXES {
+    for (axis, &index) in index.iter().enumerate() {
         if map.merged[axis] {
-            seen = seen * grid.extent[axis] as usize + index[axis] as usize;
+            seen = seen * grid.extent[axis] as usize + index as usize;
         }
     }
     let local = seen.checked_sub(map.first_input as usize)?;

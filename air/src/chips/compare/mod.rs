@@ -79,7 +79,7 @@ use crate::graph::Range;
 /// Width of a full limb.
 pub const LIMB_BITS: u8 = 8;
 /// Most lanes, hence most constraints.
-const MAX_LANES: usize = crate::layout::MAX_POSITIONS as usize;
+const MAX_LANES: usize = crate::layout::MAX_POSITIONS;
 
 /// What the values are compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@
 
 use alloc::vec::Vec;
 
-use p3_field::{ExtensionField, Field};
+use p3_field::{ExtensionField, Field, PrimeCharacteristicRing};
 
 use super::{Air, Widths, small};
 use crate::builder::{AirBuilder, Element, engine};
@@ -144,8 +144,8 @@ impl Air for SumsAir {
         builder.assert_zero_ext("whole", (s - v) * whole);
         let claim = [Element::Base(kind), Element::Base(number), Element::Ext(v)];
         builder.message(Bus::Claim, -claims, &claim);
-        let zero = number - number;
-        let product = [Element::Base(number), Element::Base(zero), Element::Ext(v)];
+        let index = B::Expr::ZERO;
+        let product = [Element::Base(number), Element::Base(index), Element::Ext(v)];
         builder.message(Bus::Product, -products, &product);
     }
 
