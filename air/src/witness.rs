@@ -79,10 +79,9 @@ pub fn generate_main<F: Field>(
                 Chip::Overhang(air) => Some(air.generate_main(&frame, height)),
                 Chip::Lookup(air) => counter.map(|c| air.generate_main(&c.counts, height)),
                 // An attestation is about no evaluation: see `generate_attestation`.
-                Chip::Weights(_)
-                | Chip::Sums(_)
-                | Chip::AttestWeights(_)
-                | Chip::AttestSums(_) => None,
+                Chip::Weights(_) | Chip::Sums(_) | Chip::AttestWeights(_) | Chip::AttestSums(_) => {
+                    None
+                }
                 Chip::Sha256(air) => {
                     let salt = salt(air.tensor.tensor);
                     Some(air.generate_main(values(air.tensor.tensor), salt.as_ref(), height))

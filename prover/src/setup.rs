@@ -167,8 +167,8 @@ fn check_degrees<P: Protocol>(layout: &Layout) -> Result<(), SetupError> {
         rho: draw(),
         sigma: [draw(), draw(), draw()],
     };
-    let challenges = Challenges::projection(drawn, layout.power_counts(), receivers)
-        .with_lookup(draw(), draw());
+    let challenges =
+        Challenges::projection(drawn, layout.power_counts(), receivers).with_lookup(draw(), draw());
     for table in &layout.tables {
         let degree = air::debug::degree(table, &challenges, draw());
         if degree > MAX_DEGREE {

@@ -34,10 +34,10 @@ use p3_field::{Field, PrimeCharacteristicRing};
 use p3_keccak::Keccak256Hash;
 use p3_symmetric::CryptographicHasher;
 
-use air::builder::Drawn;
 use crate::codec::FORMAT_VERSION;
 use crate::config::{Commitment, Protocol};
 use crate::profile::Profile;
+use air::builder::Drawn;
 
 /// Tag of what a proof's transcript begins with.
 const PROOF: &str = "provenn protocol";

@@ -359,11 +359,18 @@ fn tensor_is_sound(tensor: &Tensor) -> bool {
     let positions = product(&mut tensor.extent.iter().copied());
     let elements = positions.and_then(|p| p.checked_mul(u64::from(tensor.features)));
     let on_axis = |axis: Axis, size: u32| {
-        let mut sizes = tensor.dims.iter().filter(|d| d.axis == axis).map(|d| d.size);
+        let mut sizes = tensor
+            .dims
+            .iter()
+            .filter(|d| d.axis == axis)
+            .map(|d| d.size);
         product(&mut sizes) == Some(u64::from(size))
     };
     let dims_ok = on_axis(Axis::Feature, tensor.features)
-        && Axis::POSITION.into_iter().zip(tensor.extent).all(|(axis, size)| on_axis(axis, size));
+        && Axis::POSITION
+            .into_iter()
+            .zip(tensor.extent)
+            .all(|(axis, size)| on_axis(axis, size));
     let frac_ok = |f: i16| (-MAX_FRAC_BITS..=MAX_FRAC_BITS).contains(&f);
     let encoding_ok = match &tensor.encoding {
         Encoding::Uniform { frac_bits } => frac_ok(*frac_bits),

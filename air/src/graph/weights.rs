@@ -58,10 +58,11 @@ impl Layer {
     /// Smallest and largest value that the terms without learned weights can add to an accumulator, or a
     /// little more: as if every output had all of them.
     pub fn fixed_bounds(&self, graph: &Graph) -> (i64, i64) {
-        let fixed = self.terms.iter().filter(|t| t.map.kernel != Kernel::Weights);
-        fixed
-            .map(|term| fixed_reach(graph, term))
-            .fold((0, 0), add)
+        let fixed = self
+            .terms
+            .iter()
+            .filter(|t| t.map.kernel != Kernel::Weights);
+        fixed.map(|term| fixed_reach(graph, term)).fold((0, 0), add)
     }
 }
 

@@ -28,7 +28,12 @@ pub(super) fn height(rows: usize) -> u64 {
 
 /// Base cells of a row that a proof commits to, as if neither a table of the same height nor the mask of
 /// the batch helped to make its leaves long enough. The quotient's are not counted: every table has as many.
-pub(super) fn committed(main: usize, projection: usize, lookup: usize, hiding: Option<&Hiding>) -> u64 {
+pub(super) fn committed(
+    main: usize,
+    projection: usize,
+    lookup: usize,
+    hiding: Option<&Hiding>,
+) -> u64 {
     let fewest = hiding.map_or(0, |h| LEAF_COLUMNS.div_ceil(h.degree));
     let main = match (main, hiding) {
         (1.., Some(_)) => main.max(LEAF_COLUMNS),
@@ -46,7 +51,9 @@ const AUX_PER_WEIGHT: u64 = 16;
 
 /// `(inputs × taps, outputs)` of every term with learned weights, and `(1, outputs)` for biases.
 fn weight_shapes(graph: &Graph) -> Vec<(usize, usize)> {
-    let terms = graph.terms().filter(|(_, t)| t.map.kernel == Kernel::Weights);
+    let terms = graph
+        .terms()
+        .filter(|(_, t)| t.map.kernel == Kernel::Weights);
     let terms = terms.map(|(_, term)| {
         let map = &term.map;
         let channels = (map.groups * map.inputs) as usize;
@@ -98,7 +105,9 @@ pub fn choose_overhang_lanes(graph: &Graph, hiding: Option<&Hiding>) -> usize {
         live.sum::<usize>() + 1 + masks
     };
     let cost = |lanes: usize| table_cost(rows(lanes), committed(lanes, 1, 1, hiding), 20);
-    (1..=MAX_LANES).min_by_key(|&lanes| cost(lanes)).unwrap_or(1)
+    (1..=MAX_LANES)
+        .min_by_key(|&lanes| cost(lanes))
+        .unwrap_or(1)
 }
 
 /// Tuples per row of a fixed table.
@@ -108,10 +117,14 @@ pub fn choose_table_lanes(entries: usize, arity: usize, hiding: Option<&Hiding>)
         .unwrap_or(1)
 }
 
-pub(super) fn lookup_table_cost(entries: usize, arity: usize, lanes: usize, hiding: Option<&Hiding>) -> u64 {
+pub(super) fn lookup_table_cost(
+    entries: usize,
+    arity: usize,
+    lanes: usize,
+    hiding: Option<&Hiding>,
+) -> u64 {
     let masks = hiding.map_or(0, |h| h.bands_for(false, false).rows());
     let committed = committed(lanes, 0, lookup_width(lanes), hiding);
     let opened = (lanes * arity) as u64;
     table_cost(entries.div_ceil(lanes) + masks, committed, opened)
 }
-

@@ -50,8 +50,10 @@ pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TableP
     let candidates = PARTITIONS.iter().map(|partition| {
         let tables: Vec<(u64, TablePlan)> = (partition.iter())
             .filter_map(|part| {
-                let mut tensors: Vec<usize> =
-                    part.iter().flat_map(|&k| kinds[k].iter().copied()).collect();
+                let mut tensors: Vec<usize> = part
+                    .iter()
+                    .flat_map(|&k| kinds[k].iter().copied())
+                    .collect();
                 tensors.sort_unstable();
                 (!tensors.is_empty()).then(|| Facts::new(graph, ids, tensors, hiding).best())
             })
@@ -100,12 +102,7 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn new(
-        graph: &Graph,
-        ids: &TermIds,
-        tensors: Vec<usize>,
-        hiding: Option<&'a Hiding>,
-    ) -> Self {
+    fn new(graph: &Graph, ids: &TermIds, tensors: Vec<usize>, hiding: Option<&'a Hiding>) -> Self {
         let readers: Vec<_> = tensors.iter().map(|&t| readers_of(graph, ids, t)).collect();
         let (weighted, slots) = slots_for(readers.iter().map(Vec::as_slice));
         let demands: Vec<_> = tensors

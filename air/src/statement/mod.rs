@@ -226,9 +226,7 @@ fn project<F: Field, EF: ExtensionField<F>>(
 ) -> EF {
     let feature = |row: &[i32]| -> EF {
         let values = row.iter().rev();
-        values.fold(EF::ZERO, |acc, &v| {
-            acc * sigma + signed::<F>(i64::from(v))
-        })
+        values.fold(EF::ZERO, |acc, &v| acc * sigma + signed::<F>(i64::from(v)))
     };
     let rows = values.chunks_exact(positions);
     match kind {

@@ -161,7 +161,11 @@ fn fill_values<F: Field>(air: &ActivationAir, block: &TensorBlock, rows: &mut [F
     }
 }
 
-fn fill_own_chain<F: Field>(air: &ActivationAir, block: &TensorBlock, rows: &mut [FixedRow<'_, F>]) {
+fn fill_own_chain<F: Field>(
+    air: &ActivationAir,
+    block: &TensorBlock,
+    rows: &mut [FixedRow<'_, F>],
+) {
     let columns = Columns::new(air);
     let steps = air.own.steps(&block.own_reader(), &block.grid);
     // A ranged input is its quotient.

@@ -211,11 +211,19 @@ impl Grid {
     }
 
     /// For row `r` of a channel, the lanes in use with the flat index of their elements.
-    pub fn elements(&self, channel: usize, r: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub fn elements(
+        &self,
+        channel: usize,
+        r: usize,
+    ) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (feature, index) = self.base(channel, r);
         let strides = strides(self.extent);
         let positions: usize = self.extent.iter().map(|&n| n as usize).product();
-        let at: usize = index.iter().zip(strides).map(|(&i, s)| i as usize * s).sum();
+        let at: usize = index
+            .iter()
+            .zip(strides)
+            .map(|(&i, s)| i as usize * s)
+            .sum();
         let first = feature * positions + at;
         let line = self.period[1] as usize * strides[1];
         let column = self.period[2] as usize * strides[2];

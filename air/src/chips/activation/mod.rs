@@ -319,7 +319,13 @@ impl ActivationAir {
             first_gate: ids.count(),
         };
         for (&index, readers) in tensors.iter().zip(readers) {
-            air.push(graph, ids, index, assign(readers, weighted, all), &function_of);
+            air.push(
+                graph,
+                ids,
+                index,
+                assign(readers, weighted, all),
+                &function_of,
+            );
         }
         air
     }

@@ -161,13 +161,7 @@ fn place(
     }
 }
 
-fn read_term(
-    map: &Map,
-    features: u32,
-    grid: &Grid,
-    channel: usize,
-    r: usize,
-) -> Option<Reading> {
+fn read_term(map: &Map, features: u32, grid: &Grid, channel: usize, r: usize) -> Option<Reading> {
     let (feature, index) = grid.base(channel, r);
     // The channel as the map counts them.
     let mut seen = feature;
@@ -185,10 +179,12 @@ fn read_term(
         .map(|a| read_axis(map, grid, a, index[a], r))
         .collect::<Option<_>>()?;
     let below = features - map.first_output - (group as u32 + 1) * map.outputs;
-    let mut base = axes.iter().enumerate().fold(
-        Monomial::rho(below as i32),
-        |base, (a, axis)| base.times(Monomial::sigma(a, axis.exponent)),
-    );
+    let mut base = axes
+        .iter()
+        .enumerate()
+        .fold(Monomial::rho(below as i32), |base, (a, axis)| {
+            base.times(Monomial::sigma(a, axis.exponent))
+        });
     let mut residue = 0;
     for (axis, reading) in map.axes.iter().zip(&axes) {
         residue = residue * axis.stride as usize + reading.residue as usize;

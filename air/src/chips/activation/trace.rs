@@ -54,7 +54,8 @@ impl ActivationAir {
             rows.par_chunks_exact_mut(width)
                 .enumerate()
                 .for_each(|(r, row)| {
-                    let cells = self.row_cells(evaluation, block, &idle, r / per_channel, r % per_channel);
+                    let cells =
+                        self.row_cells(evaluation, block, &idle, r / per_channel, r % per_channel);
                     for (lane, cell) in cells.iter().enumerate() {
                         self.fill_lane(row, lane, block, cell);
                     }
@@ -219,7 +220,8 @@ impl ActivationAir {
             for reader in &block.readers {
                 let slot = &self.slots[reader.slot];
                 let steps = slot.lists.steps(&reader.reader, &block.grid);
-                let mut forms = forms_of_slot(self, reader.slot, rows, main.width, &steps, constants);
+                let mut forms =
+                    forms_of_slot(self, reader.slot, rows, main.width, &steps, constants);
                 let total = self.total_column(reader.slot);
                 let mut factor = EF::ZERO;
                 for ((r, step), form) in steps.iter().enumerate().zip(&mut forms) {
@@ -235,7 +237,14 @@ impl ActivationAir {
                     cells[r * width + total - 1] = factor;
                     *form *= factor;
                 }
-                accumulate(cells, width, total, &steps, constants.ratios(reader.slot), &forms);
+                accumulate(
+                    cells,
+                    width,
+                    total,
+                    &steps,
+                    constants.ratios(reader.slot),
+                    &forms,
+                );
             }
         }
         columns
@@ -287,9 +296,7 @@ fn forms_of_slot<F: Field, EF: ExtensionField<F>>(
     forms(rows, width, steps, |row, pattern| {
         let coefficients = constants.pattern(slot, pattern);
         let lanes = lists.patterns.items()[pattern].used_lanes();
-        lanes
-            .map(|b| coefficients[b] * row[air.lane(b).out])
-            .sum()
+        lanes.map(|b| coefficients[b] * row[air.lane(b).out]).sum()
     })
 }
 

@@ -118,7 +118,9 @@ impl AttestWeightsAir {
         });
         let rows: Vec<_> = rows.collect();
         let step = |(i, &(block, own)): (usize, &(&'_ WeightBlock, Monomial))| {
-            let next = rows.get(i + 1).filter(|(next, _)| next.layer == block.layer);
+            let next = rows
+                .get(i + 1)
+                .filter(|(next, _)| next.layer == block.layer);
             let ratio = next.map_or(own, |(_, next)| own.over(*next));
             (rows[i].0, ratio)
         };

@@ -252,8 +252,8 @@ impl OverhangAir {
         let mut column = EF::zero_vec(height);
         for block in &self.blocks {
             let mut t = EF::ZERO;
-            let rows = (0..block.features)
-                .flat_map(|f| (0..block.stretches.len()).map(move |i| (f, i)));
+            let rows =
+                (0..block.features).flat_map(|f| (0..block.stretches.len()).map(move |i| (f, i)));
             for (r, (feature, i)) in (block.start..).zip(rows) {
                 let from = self.lanes * usize::from(block.stretches[i].down);
                 // The matrix may have been widened.
@@ -302,7 +302,11 @@ impl Air for OverhangAir {
             false => points.at(monomial),
         };
         let ratios = self.ratios.items().iter().map(ratio);
-        [powers(2), powers(1)].concat().into_iter().chain(ratios).collect()
+        [powers(2), powers(1)]
+            .concat()
+            .into_iter()
+            .chain(ratios)
+            .collect()
     }
 
     fn eval<B: AirBuilder>(&self, builder: &mut B) {
@@ -311,7 +315,9 @@ impl Air for OverhangAir {
         let (forms, ratios) = builder.constants().split_at(2 * self.lanes);
         let form = |coefficients: &[B::EF]| {
             let terms = coefficients.iter().zip(row.main);
-            terms.fold(B::ExprEF::ZERO, |sum, (&c, &x)| sum + B::ExprEF::from(c) * x)
+            terms.fold(B::ExprEF::ZERO, |sum, (&c, &x)| {
+                sum + B::ExprEF::from(c) * x
+            })
         };
         let (t, t_next) = (row.projection[0], row.projection_next[0]);
         let f = |column: usize| row.fixed[column];

@@ -232,7 +232,13 @@ impl WeightsAir {
         let outputs = output.features as usize;
         let mut rows = Vec::new();
         let positions = Scalar::Positions(output.extent);
-        self.push_run(&mut rows, 0, &[(0, Monomial::ONE)], outputs, Some(positions));
+        self.push_run(
+            &mut rows,
+            0,
+            &[(0, Monomial::ONE)],
+            outputs,
+            Some(positions),
+        );
         self.blocks.push(WeightBlock {
             layer,
             content: Content::Bias,
@@ -284,7 +290,12 @@ impl WeightsAir {
     }
 
     /// The output of each lane of a row, if it has one.
-    pub(super) fn output_of(&self, block: &WeightBlock, row: &WeightRow, lane: usize) -> Option<usize> {
+    pub(super) fn output_of(
+        &self,
+        block: &WeightBlock,
+        row: &WeightRow,
+        lane: usize,
+    ) -> Option<usize> {
         let empty = block.outputs.div_ceil(self.lanes) * self.lanes - block.outputs;
         let output = (row.chunk * self.lanes + lane).checked_sub(empty)?;
         (output < block.outputs).then_some(output)
@@ -465,7 +476,11 @@ impl Air for WeightsAir {
                         let count = block.counts.get(index % block.counts.len().max(1));
                         set(at + 1, fixed::TERM, small(block.term));
                         set(at + 1, fixed::INDEX, small(index));
-                        set(at + 1, fixed::COUNT, F::from_u32(count.copied().unwrap_or(0)));
+                        set(
+                            at + 1,
+                            fixed::COUNT,
+                            F::from_u32(count.copied().unwrap_or(0)),
+                        );
                     }
                 }
             }
