@@ -4,8 +4,8 @@
 //! must answer with an error. If this failed, a file could stop a verifier.
 
 use air::graph::{
-    Activation, Axis, Dim, Encoding, Function, Graph, Layer, Map, PostOp, Range, Requant, Tensor,
-    TensorId, Term,
+    Activation, Axis, AxisMap, Dim, Encoding, Function, Graph, GraphError, Kernel, Layer, Map,
+    PostOp, Range, Requant, Tensor, TensorId, Term,
 };
 use proptest::prelude::*;
 use verifier::Privacy;
@@ -250,6 +250,137 @@ proptest! {
         key.graph.outputs = vec![TensorId(features.len() as u32 - 1)];
         let _ = key.prepare();
     }
+}
+
+prop_compose! {
+    /// Numbers of an axis, small or any.
+    fn axis()(
+        small in any::<bool>(),
+        taps in any::<u32>(),
+        stride in any::<u32>(),
+        expand in any::<u32>(),
+        dilation in any::<u32>(),
+        pad in any::<i32>(),
+        from in 0u32..3,
+        to in any::<u32>(),
+        size in any::<u32>(),
+    ) -> (AxisMap, u32, u32) {
+        let limit = |n: u32, most: u32| if small { n % most } else { n % 5000 };
+        let axis = AxisMap {
+            taps: limit(taps, 5),
+            stride: limit(stride, 4),
+            expand: limit(expand, 4),
+            dilation: limit(dilation, 4),
+            pad: if small { pad % 5 } else { pad >> 8 },
+            from,
+            to: limit(to, 9),
+        };
+        (axis, 1 + limit(size, 8), 1 + limit(taps ^ size, 8))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn rejects_or_lays_out_any_map(
+        axes in prop::array::uniform3(axis()),
+        merged in prop::array::uniform3(prop::bool::weighted(0.2)),
+        numbers in prop::array::uniform5(0u32..4),
+        large in any::<bool>(),
+    ) {
+        let mut key = key();
+        let factor = if large { 300 } else { 1 };
+        let [groups, inputs, outputs, first_input, first_output] = numbers;
+        let map = Map {
+            merged,
+            first_input,
+            groups: groups * factor,
+            inputs: inputs * factor,
+            first_output,
+            outputs,
+            axes: axes.map(|(axis, ..)| axis),
+            kernel: Kernel::Weights,
+        };
+        let range = Range::signed(8);
+        let volume = |features: u32, extent: [u32; 3]| {
+            let axes = Axis::POSITION.into_iter().zip(extent);
+            let dims: Vec<Dim> = [(Axis::Feature, features)]
+                .into_iter()
+                .chain(axes)
+                .map(|(axis, size)| Dim { axis, size })
+                .collect();
+            Tensor {
+                shape: dims.iter().map(|d| d.size).collect(),
+                dims,
+                extent,
+                ..tensor(features, 1, range)
+            }
+        };
+        key.graph.tensors = vec![
+            volume(4 + 90_000 * u32::from(large), axes.map(|a| a.1)),
+            volume(3 + 3600 * u32::from(large), axes.map(|a| a.2)),
+        ];
+        key.graph.layers[0].terms[0].map = map;
+        let start = std::time::Instant::now();
+        let _ = key.prepare();
+        prop_assert!(start.elapsed().as_secs() < 20);
+    }
+}
+
+#[test]
+fn rejects_maps_that_are_small_to_write_and_large_to_use() {
+    let start = std::time::Instant::now();
+    let refused = |change: &dyn Fn(&mut Graph)| {
+        let mut key = key();
+        change(&mut key.graph);
+        match key.prepare() {
+            Err(KeyError::Graph(error)) => error,
+            other => panic!("the graph must be refused, got {:?}", other.map(|_| ())),
+        }
+    };
+    let axes = |g: &mut Graph, change: &dyn Fn(&mut AxisMap)| {
+        g.layers[0].terms[0].map.axes.iter_mut().for_each(change);
+    };
+    let map = GraphError::Map { layer: 0 };
+    // So many phases that a list of them would not fit.
+    assert_eq!(refused(&|g| axes(g, &|a| a.stride = 4096)), map);
+    // Farther away than exponents go.
+    let far = |a: &mut AxisMap| (a.dilation, a.taps, a.pad) = (4096, 4096, 0);
+    assert_eq!(
+        refused(&|g| far(&mut g.layers[0].terms[0].map.axes[2])),
+        map
+    );
+    // An output in the corner of an enormous frame.
+    let error = refused(&|g| axes(g, &|a| a.pad = 1 << 20));
+    assert!(matches!(error, GraphError::TooLarge { .. }), "{error:?}");
+    let error = refused(&|g| g.layers[0].terms[0].map.axes[0].pad = 1 << 22);
+    assert!(matches!(error, GraphError::TooLarge { .. }), "{error:?}");
+    // Many terms, each with all the phases there may be.
+    let error = refused(&|g| {
+        let mut term = g.layers[0].terms[0].clone();
+        let axis = &mut term.map.axes[2];
+        (axis.stride, axis.taps) = (4096, 4096);
+        g.layers[0].terms = vec![term; 1000];
+    });
+    assert!(matches!(error, GraphError::TooLarge { .. }), "{error:?}");
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+#[test]
+fn accepts_strides_without_a_common_period() {
+    // Readers whose strides have no common multiple below the extent: every index is its own phase.
+    let mut key = key();
+    let range = Range::signed(8);
+    key.graph.tensors[0] = tensor(3, 50, range);
+    key.graph.tensors[1] = tensor(2, 1, range);
+    let strided = |stride| {
+        let mut term = dense(0, 3, 2, 50);
+        term.map.axes[2].stride = stride;
+        term
+    };
+    key.graph.layers[0].terms = [4093, 4091, 4079, 3, 2].map(strided).into();
+    key.prepare().expect("it has a layout");
 }
 
 #[test]

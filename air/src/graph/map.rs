@@ -76,6 +76,9 @@ impl AxisMap {
             && self.pad.unsigned_abs() <= 1 << 22
             && self.from < self.to
             && self.to <= inputs
+            && [(self.from, self.taps - 1), (self.to - 1, 0)]
+                .iter()
+                .all(|&(j, tap)| self.shifted(j, tap).abs() <= MAX_REACH)
     }
 }
 
@@ -83,6 +86,13 @@ impl AxisMap {
 pub const MAX_TAPS: u32 = 4096;
 /// Largest stride, dilation and expansion.
 pub const MAX_STEP: u32 = 4096;
+
+/// Most phases of a map: products of strides.
+const MAX_PHASES: u64 = 1 << 12;
+/// Most runs of weights of a map: a phase of a channel each.
+const MAX_RUNS: u64 = 1 << 24;
+/// Farthest that a map reaches from the first output, in steps of the finer of both grids.
+const MAX_REACH: i64 = 1 << 23;
 
 /// What a map multiplies with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -208,6 +218,9 @@ impl Map {
         };
         let axes = self.axes.iter().zip(extent);
         let taps: u64 = self.axes.iter().map(|a| u64::from(a.taps)).product();
+        let phases: u64 = self.axes.iter().map(|a| u64::from(a.stride)).product();
+        let runs = u64::from(self.groups) * u64::from(self.inputs);
+        let runs = runs.saturating_mul(phases);
         let kernel = match &self.kernel {
             Kernel::Weights => taps <= u64::from(MAX_TAPS),
             Kernel::Taps(factors) => {
@@ -220,6 +233,8 @@ impl Map {
             Kernel::Gate(_) => self.inputs == 1 && self.outputs == 1 && taps == 1,
         };
         kernel
+            && phases <= MAX_PHASES
+            && runs <= MAX_RUNS
             && axes.into_iter().all(|(axis, size)| axis.is_sound(size))
             && fits(self.first_input, self.inputs, channels)
             && fits(self.first_output, self.outputs, output.features)
@@ -284,6 +299,15 @@ impl Frame {
             }
         }
         frame
+    }
+
+    /// Lines and elements of a feature outside the output.
+    pub fn overhang(&self) -> (u64, u64) {
+        let size: [u64; AXES] = core::array::from_fn(|a| (self.hi[a] - self.lo[a]) as u64);
+        let [depth, height, width] = self.extent.map(u64::from);
+        let across = size[0] * size[1] - depth * height;
+        let down = depth * (size[2] - width);
+        (across + down, across * size[2] + down * height)
     }
 
     /// Whether nothing lies outside the output.

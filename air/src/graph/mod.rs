@@ -53,6 +53,10 @@ pub const MAX_TERMS: usize = 4 * MAX_LAYERS;
 pub const MAX_RANGE: i64 = 1 << 16;
 /// Largest number of entries of one activation table.
 pub const MAX_TABLE_ENTRIES: i64 = 1 << 20;
+/// Largest number of lines outside the outputs that maps of a graph reach, all features counted.
+pub const MAX_OVERHANG_LINES: u64 = 1 << 22;
+/// Largest number of taps of a graph, each counted on every phase of its map.
+const MAX_PHASED_TAPS: u64 = 1 << 26;
 /// Scales outside `2^±MAX_FRAC_BITS` are refused: they would not survive a conversion to `f64`.
 pub const MAX_FRAC_BITS: i16 = 64;
 
@@ -177,6 +181,7 @@ impl Graph {
         }
         self.validate_sizes()?;
         self.validate_wiring()?;
+        self.validate_maps()?;
         for (i, layer) in self.layers.iter().enumerate() {
             self.validate_layer(i, layer, modulus)?;
         }
@@ -286,6 +291,32 @@ impl Graph {
         within("terms", Some(self.terms().count() as u64), MAX_TERMS as u64)?;
         within("weights", weights, MAX_WEIGHTS)?;
         within("tensor elements", elements, MAX_ELEMENTS)
+    }
+
+    /// Bounds on what maps ask for beyond their weights: a few bytes of a key name any stride.
+    fn validate_maps(&self) -> Result<(), GraphError> {
+        let phased = self.terms().map(|(_, term)| {
+            let phases: u64 = term.map.axes.iter().map(|a| u64::from(a.stride)).product();
+            phases * term.map.taps() as u64
+        });
+        let (mut lines, mut elements) = (0u64, 0u64);
+        for layer in &self.layers {
+            let features = u64::from(self.tensors[layer.output.index()].features);
+            let (own_lines, own_elements) = Frame::new(self, layer).overhang();
+            lines = lines.saturating_add(features.saturating_mul(own_lines));
+            elements = elements.saturating_add(features.saturating_mul(own_elements));
+        }
+        let too_large = |what, max| Err(GraphError::TooLarge { what, max });
+        if phased.fold(0, u64::saturating_add) > MAX_PHASED_TAPS {
+            return too_large("taps on all phases", MAX_PHASED_TAPS);
+        }
+        if lines > MAX_OVERHANG_LINES {
+            return too_large("lines outside of outputs", MAX_OVERHANG_LINES);
+        }
+        if elements > MAX_ELEMENTS {
+            return too_large("elements outside of outputs", MAX_ELEMENTS);
+        }
+        Ok(())
     }
 
     /// All terms in order, with the index of their layer.

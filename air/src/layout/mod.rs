@@ -95,7 +95,14 @@ impl Layout {
                 tensors,
                 lanes,
                 limbs,
+                rows,
             } = &table;
+            // Before any of them is written down.
+            let log_height = log2_ceil(*rows);
+            if log_height > MAX_LOG_HEIGHT {
+                let chip = "activation";
+                return Err(LayoutError::TooTall { chip, log_height });
+            }
             let air = ActivationAir::new(graph, &ids, tensors, *lanes, *limbs, function_of);
             widths.extend(plan::limb_widths(&air));
             chips.push(Chip::Activation(air));

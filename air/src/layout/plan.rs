@@ -30,6 +30,8 @@ pub struct TablePlan {
     pub lanes: usize,
     /// Limbs of a lane.
     pub limbs: Limbs,
+    /// Its rows, masks included.
+    pub rows: usize,
 }
 
 /// Kinds of tensors.
@@ -179,6 +181,7 @@ impl<'a> Facts<'a> {
         }
         let (cost, lanes, limbs) = best.unwrap_or((0, 1, candidate(MAX_LIMB_BITS)));
         let plan = TablePlan {
+            rows: self.rows.get(lanes - 1).copied().unwrap_or(1),
             tensors: self.tensors,
             lanes,
             limbs,

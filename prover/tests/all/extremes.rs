@@ -24,7 +24,9 @@ fn proves_at_the_ends(model: &Model) -> usize {
         let cells = evaluation.layers.iter().flatten();
         saturated += cells.filter(|cell| cell.excess != 0).count();
         assert_eq!(prover.check(&evaluation, 3), []);
-        let file = prover.prove(&evaluation, &Policy::PUBLIC).expect("it proves");
+        let file = prover
+            .prove(&evaluation, &Policy::PUBLIC)
+            .expect("it proves");
         verify_file(prover.verifying_key(), &file).expect("it verifies");
     }
     saturated
@@ -81,6 +83,8 @@ fn five_hundred_layers() {
     assert!(evaluate(&model, &input).is_ok());
     let prover = Prover::new(model, &Profile::LATENCY, Privacy::None).expect("it sets up");
     let evaluation = prover.evaluate(&input).expect("the model evaluates");
-    let file = prover.prove(&evaluation, &Policy::PUBLIC).expect("it proves");
+    let file = prover
+        .prove(&evaluation, &Policy::PUBLIC)
+        .expect("it proves");
     verify_file(prover.verifying_key(), &file).expect("it verifies");
 }

@@ -13,6 +13,7 @@ mod extremes;
 mod facts;
 mod forgery;
 mod hiding;
+mod misreading;
 mod mutation;
 mod networks;
 mod rekey;

@@ -107,7 +107,7 @@ fn slot_of(air: &ActivationAir, column: usize) -> (usize, bool) {
     let weighted = air.blocks.iter().map(readers).max().unwrap_or(0);
     let cell = column - 1;
     if cell < 2 * weighted {
-        (cell / 2, cell % 2 == 0)
+        (cell / 2, cell.is_multiple_of(2))
     } else {
         (cell - weighted, false)
     }

@@ -129,8 +129,8 @@ fn rejects_totals_that_change_places() {
 
 #[test]
 fn rejects_terminals_moved_between_activation_tables() {
-    // Of one vector and a large batch, which want rows of different widths.
-    let lab = lab([1, 60], [LARGE, SMALL]);
+    // A wide vector and a large batch want rows of different widths.
+    let lab = lab([1, 60], [&[3000, 5, 3], &[900, 5, 3]]);
     let tables = &lab.layout().tables;
     assert_eq!(tables[0].chip.name(), tables[1].chip.name());
     let error = lab.refusal(Attack::on_lookup(|_, terminals| {

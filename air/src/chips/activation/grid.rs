@@ -59,10 +59,11 @@ impl Demand {
             for (axis, map) in term.map.axes.iter().enumerate() {
                 demand.merged[axis] |= term.map.merged[axis] && extent[axis] > 1;
                 let period = map.stride / gcd(map.stride, map.expand.max(1));
-                if extent[axis] > 1 {
-                    let known = demand.period[axis];
-                    demand.period[axis] = known / gcd(known, period) * period;
-                }
+                let known = demand.period[axis];
+                let common = u64::from(known / gcd(known, period)) * u64::from(period);
+                // With as many phases as indices each is alone, whatever the strides.
+                let all = u64::from(extent[axis]);
+                demand.period[axis] = common.min(all) as u32;
             }
         }
         for axis in 0..AXES {
@@ -105,9 +106,10 @@ impl Grid {
         });
         let [segment, stack] = shape(extent, demand.period, lanes);
         let over_phases = |a: usize, unit: u32| -> usize {
-            let places = (0..demand.period[a])
-                .map(|phase| extent[a].saturating_sub(phase).div_ceil(demand.period[a]));
-            places.map(|n| n.div_ceil(unit) as usize).sum()
+            // The first phases are longer by one than the others.
+            let (places, longer) = (extent[a] / demand.period[a], extent[a] % demand.period[a]);
+            let rows = |phases: u32, places: u32| phases as usize * places.div_ceil(unit) as usize;
+            rows(longer, places + 1) + rows(demand.period[a] - longer, places)
         };
         let channels = tensor.len() / merged;
         channels * over_phases(0, 1) * over_phases(1, stack) * over_phases(2, segment)

@@ -158,6 +158,31 @@ impl Witness {
         }
     }
 
+    /// Writes other values of the range into lanes that have no element, wherever rows are a tensor's.
+    pub fn fill_idle_lanes(&mut self) {
+        for (table, main) in self.layout.tables.iter().zip(&mut self.main) {
+            let (Chip::Activation(air), Some(main)) = (&table.chip, main) else {
+                continue;
+            };
+            for block in &air.blocks {
+                let per_channel = block.grid.rows().len();
+                for r in 0..block.grid.height() {
+                    let elements = block.grid.elements(r / per_channel, r % per_channel);
+                    let used: Vec<usize> = elements.map(|(lane, _)| lane).collect();
+                    let row = &mut main.values[(block.start + r) * main.width..][..main.width];
+                    let lanes = row.chunks_exact_mut(air.lane_width()).enumerate();
+                    for (_, cells) in lanes.filter(|(lane, _)| !used.contains(lane)) {
+                        // `q` and `out` are `lo + rem` in a ranged input, and anything in other rows.
+                        cells[0] += F::ONE;
+                        cells[1] += F::ONE;
+                        cells[air.lane_width() - air.limbs.rem - air.limbs.excess] += F::ONE;
+                    }
+                }
+            }
+        }
+        self.project();
+    }
+
     /// Recomputes the projection columns from the main columns.
     pub fn project(&mut self) {
         self.projection = generate_projection(
