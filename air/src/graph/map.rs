@@ -83,6 +83,8 @@ impl AxisMap {
 pub const MAX_TAPS: u32 = 4096;
 /// Largest stride, dilation and expansion.
 pub const MAX_STEP: u32 = 4096;
+/// Largest frame along an axis: more than a table has room for.
+const MAX_FRAME: i64 = 1 << 30;
 
 /// What a map multiplies with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -227,6 +229,11 @@ impl Map {
 }
 
 impl AxisMap {
+    /// After how many inputs the axis is read alike again.
+    pub(crate) fn period(&self) -> u32 {
+        self.stride / gcd(self.stride, self.expand.max(1))
+    }
+
     /// Whether several taps fall on one phase of several: then no single factor belongs to a phase.
     const fn overlaps(&self) -> bool {
         let period = self.stride / gcd(self.stride, self.dilation);
@@ -267,23 +274,25 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The frame of a layer.
+    /// The frame of a layer of a validated graph.
     pub fn new(graph: &Graph, layer: &Layer) -> Self {
-        let extent = graph.tensors[layer.output.index()].extent;
-        let mut frame = Self {
-            lo: [0; AXES],
-            hi: extent.map(|n| n as i32),
-            extent,
-        };
-        for term in &layer.terms {
-            let (_, inputs) = term.map.view(&graph.tensors[term.input.index()]);
-            for (axis, size) in inputs.into_iter().enumerate() {
-                let (lo, hi) = reached(&term.map, axis, size);
-                frame.lo[axis] = frame.lo[axis].min(lo);
-                frame.hi[axis] = frame.hi[axis].max(hi);
-            }
+        let bounds = bounds(graph, layer);
+        Self {
+            lo: bounds.map(|(lo, _)| lo as i32),
+            hi: bounds.map(|(_, hi)| hi as i32),
+            extent: graph.tensors[layer.output.index()].extent,
         }
-        frame
+    }
+
+    /// Lines of the frame outside the output, see [`crate::chips::overhang`], or `None` if the frame is too
+    /// large for any table. Counted and not listed: a short key may name a huge frame.
+    pub(super) fn lines(graph: &Graph, layer: &Layer) -> Option<u64> {
+        let sizes = bounds(graph, layer).map(|(lo, hi)| hi - lo);
+        let [across, down, along] = sizes;
+        let [depth, height, width] = graph.tensors[layer.output.index()].extent.map(i64::from);
+        let is_small = sizes.iter().all(|&n| n <= MAX_FRAME);
+        let lines = || across * down - depth * height + depth * (along - width);
+        is_small.then(|| lines().unsigned_abs())
     }
 
     /// Whether nothing lies outside the output.
@@ -292,8 +301,23 @@ impl Frame {
     }
 }
 
+/// Smallest index on each axis of a layer's frame, and the first beyond.
+fn bounds(graph: &Graph, layer: &Layer) -> [(i64, i64); AXES] {
+    let mut bounds = graph.tensors[layer.output.index()]
+        .extent
+        .map(|n| (0, i64::from(n)));
+    for term in &layer.terms {
+        let (_, inputs) = term.map.view(&graph.tensors[term.input.index()]);
+        for (axis, (bounds, size)) in bounds.iter_mut().zip(inputs).enumerate() {
+            let (lo, hi) = reached(&term.map, axis, size);
+            *bounds = (bounds.0.min(lo), bounds.1.max(hi));
+        }
+    }
+    bounds
+}
+
 /// The interval of output indices, bounded or not, that the taps of an axis reach.
-fn reached(map: &Map, axis: usize, size: u32) -> (i32, i32) {
+fn reached(map: &Map, axis: usize, size: u32) -> (i64, i64) {
     let map = map.axes[axis];
     let ends = [
         (map.from, map.taps - 1),
@@ -304,5 +328,5 @@ fn reached(map: &Map, axis: usize, size: u32) -> (i32, i32) {
     // From the first to the last multiple of the stride within.
     let first = lo.div_euclid(stride) + i64::from(lo.rem_euclid(stride) != 0);
     let last = hi.div_euclid(stride);
-    (first as i32, last as i32 + 1)
+    (first, last + 1)
 }

@@ -49,6 +49,8 @@ pub const MAX_LAYERS: usize = 4096;
 pub const MAX_BOUNDARY: usize = 64;
 /// Largest number of terms of all layers together.
 pub const MAX_TERMS: usize = 4 * MAX_LAYERS;
+/// Largest number of lines of all overhangs: each is a row of their table.
+pub const MAX_LINES: u64 = 1 << 22;
 /// Largest number of values of one tensor's range.
 pub const MAX_RANGE: i64 = 1 << 16;
 /// Largest number of entries of one activation table.
@@ -177,6 +179,8 @@ impl Graph {
         }
         self.validate_sizes()?;
         self.validate_wiring()?;
+        self.validate_overhangs()?;
+        self.validate_periods()?;
         for (i, layer) in self.layers.iter().enumerate() {
             self.validate_layer(i, layer, modulus)?;
         }
@@ -266,6 +270,40 @@ impl Graph {
             Some(tensor) => Err(wiring(tensor)),
             None => Ok(()),
         }
+    }
+
+    /// No overhang has more lines than a table has rows: whoever reads a key must not have to list them.
+    fn validate_overhangs(&self) -> Result<(), GraphError> {
+        let mut sum = 0u64;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let lines = Frame::lines(self, layer).ok_or(GraphError::Map { layer: i })?;
+            let features = u64::from(self.tensors[layer.output.index()].features);
+            sum = sum.saturating_add(lines.saturating_mul(features));
+        }
+        match sum {
+            0..=MAX_LINES => Ok(()),
+            _ => Err(GraphError::TooLarge {
+                what: "lines outside of images",
+                max: MAX_LINES,
+            }),
+        }
+    }
+
+    /// The strides with which a tensor is read have a common multiple that fits an extent.
+    fn validate_periods(&self) -> Result<(), GraphError> {
+        let mut periods = alloc::vec![[1u64; AXES]; self.tensors.len()];
+        for (layer, term) in self.terms() {
+            let periods = &mut periods[term.input.index()];
+            for (known, axis) in periods.iter_mut().zip(&term.map.axes) {
+                let period = axis.period();
+                // `known` is at most MAX_EXTENT.
+                *known = *known / u64::from(map::gcd(*known as u32, period)) * u64::from(period);
+                if *known > u64::from(MAX_EXTENT) {
+                    return Err(GraphError::Map { layer });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Bounds that keep every later count of rows and cells far from overflow.

@@ -58,7 +58,7 @@ impl Demand {
         for (_, term) in graph.terms().filter(|(_, t)| t.input.index() == tensor) {
             for (axis, map) in term.map.axes.iter().enumerate() {
                 demand.merged[axis] |= term.map.merged[axis] && extent[axis] > 1;
-                let period = map.stride / gcd(map.stride, map.expand.max(1));
+                let period = map.period();
                 if extent[axis] > 1 {
                     let known = demand.period[axis];
                     demand.period[axis] = known / gcd(known, period) * period;
@@ -105,7 +105,8 @@ impl Grid {
         });
         let [segment, stack] = shape(extent, demand.period, lanes);
         let over_phases = |a: usize, unit: u32| -> usize {
-            let places = (0..demand.period[a])
+            // Phases beyond the extent have no places.
+            let places = (0..demand.period[a].min(extent[a]))
                 .map(|phase| extent[a].saturating_sub(phase).div_ceil(demand.period[a]));
             places.map(|n| n.div_ceil(unit) as usize).sum()
         };
@@ -134,7 +135,8 @@ impl Grid {
 
     fn channel_rows(&self, extent: [u32; AXES]) -> Vec<GridRow> {
         let mut rows = Vec::new();
-        let [pz, py, px] = self.period;
+        // Phases beyond the extent have no places.
+        let [pz, py, px]: [u32; AXES] = core::array::from_fn(|a| self.period[a].min(extent[a]));
         let phases =
             (0..pz).flat_map(|z| (0..py).flat_map(move |y| (0..px).map(move |x| [z, y, x])));
         for phase in phases {
