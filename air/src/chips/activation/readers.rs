@@ -95,7 +95,7 @@ impl Reader {
     fn samples(&self, grid: &Grid) -> Vec<Range<usize>> {
         let channels = grid.channels();
         if channels <= 16 || grid.merged != [false; AXES] {
-            return vec![0..channels];
+            return core::iter::once(0..channels).collect();
         }
         let mut samples = vec![0, 1, channels - 1];
         if let Self::Term { map, .. } = self {
