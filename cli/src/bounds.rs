@@ -148,15 +148,19 @@ fn inside(tensor: &Tensor, f: usize, lo: f64, hi: f64) -> Option<Range> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use air::graph::Encoding;
+    use air::graph::{Axis, Dim, Encoding};
 
     #[test]
     fn an_interval_becomes_the_integers_inside() {
         let tensor = Tensor {
             name: "x".into(),
             shape: vec![1, 1],
+            dims: vec![Dim {
+                axis: Axis::Feature,
+                size: 1,
+            }],
             features: 1,
-            positions: 1,
+            extent: [1; 3],
             range: Range::signed(8),
             encoding: Encoding::Uniform { frac_bits: 2 },
         };

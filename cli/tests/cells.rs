@@ -37,17 +37,47 @@ fn assert_cells(name: &str, options: &str, expected: &[(&str, u64)]) {
 
 #[test]
 fn lenet5() {
-    assert_cells("lenet5_mnist", "--no-zk", &[]);
+    let expected = [
+        ("activation", 49_152),
+        ("activation", 335_872),
+        ("weights", 20_480),
+        ("overhang", 12_288),
+        ("sums", 1_280),
+        ("range", 3_072),
+        ("functions", 69_632),
+    ];
+    assert_cells("lenet5_mnist", "--no-zk", &expected);
 }
 
 #[test]
 fn cnn264k() {
-    assert_cells("cnn264k_mnist32", "--no-zk", &[]);
+    let expected = [
+        ("activation", 96_256),
+        ("activation", 117_248),
+        ("activation", 174_080),
+        ("activation", 280_576),
+        ("weights", 40_960),
+        ("overhang", 40_960),
+        ("sums", 1_280),
+        ("range", 20_480),
+        ("functions", 169_984),
+    ];
+    assert_cells("cnn264k_mnist32", "--no-zk", &expected);
 }
 
 #[test]
 fn zoo_cntk() {
-    assert_cells("mnist-zoo-cntk", "--no-zk", &[]);
+    let expected = [
+        ("activation", 24_576),
+        ("activation", 316_416),
+        ("activation", 110_592),
+        ("weights", 10_240),
+        ("overhang", 10_240),
+        ("sums", 1_280),
+        ("range", 20_480),
+        ("functions", 69_632),
+    ];
+    assert_cells("mnist-zoo-cntk", "--no-zk", &expected);
 }
 
 /// Wherever a kernel reaches over the edge, the overhang stays a small part of the whole; and no table

@@ -33,6 +33,7 @@ fn stable(run: &Run, dir: &Path) -> String {
             let unsized_proof = line.split_once("x.proof (").map(|(head, _)| head);
             match unsized_proof {
                 _ if line.starts_with("time ") => "time         …".to_owned(),
+                _ if line.starts_with("predicted ") => "predicted    …".to_owned(),
                 Some(head) => format!("{head}x.proof (…)"),
                 None => line.trim_end().to_owned(),
             }

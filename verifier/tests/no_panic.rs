@@ -325,9 +325,8 @@ fn rejects_keys_below_the_promised_level() {
     // fall just short of 100 bits.
     type Small = BabyBearKeccak<4>;
     let key = key();
-    let tall = |features: u32| {
-        [1, 2].map(|positions| tensor(features, positions, Range::signed(8)))
-    };
+    let tall =
+        |features: u32| [1, 2].map(|positions| tensor(features, positions, Range::signed(8)));
     let layer = key.graph.layers[0].clone();
     let graph = |features| Graph {
         tensors: tall(1).into_iter().chain(tall(features)).collect(),

@@ -5,7 +5,9 @@
 //! another computation than the documented one.
 
 use crate::common::{MODULUS, Witness, chain, identity, scalar};
-use air::graph::{Activation, EvalError, Function, LayerWeights, Model, Range, Requant, evaluate};
+use air::graph::{
+    Activation, EvalError, Function, LayerWeights, Model, Param, Range, Requant, evaluate,
+};
 use proptest::prelude::*;
 
 /// Round half up by cases, in 128 bits: the quotient, and what is left.
@@ -52,9 +54,31 @@ fn function(a: &Activation, q: i128) -> i32 {
         Function::Relu => x.max(0.0),
         Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         Function::Tanh => x.tanh(),
+        Function::Clip { lo, hi } => x.max(lo.value()).min(hi.value()),
+        Function::LeakyRelu { alpha } => x.max(0.0) + alpha.value() * x.min(0.0),
+        Function::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        Function::HardSigmoid { alpha, beta } => (alpha.value() * x + beta.value()).clamp(0.0, 1.0),
+        Function::Silu => x / (1.0 + (-x).exp()),
+        Function::Elu { alpha } => x.max(0.0) + alpha.value() * x.min(0.0).exp_m1(),
+        Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+        Function::Gelu => x * normal(x),
     };
     let y = (y * f64::from(a.out_frac_bits).exp2() + 0.5).floor();
     y.clamp(f64::from(a.image.lo), f64::from(a.image.hi)) as i32
+}
+
+/// The distribution function of the normal distribution, by Simpson's rule.
+fn normal(x: f64) -> f64 {
+    const STEPS: usize = 4000;
+    let h = x / STEPS as f64;
+    let density = |t: f64| (-t * t / 2.0).exp();
+    let weight = |i: usize| match i {
+        0 | STEPS => 1.0,
+        i if i % 2 == 1 => 4.0,
+        _ => 2.0,
+    };
+    let sum: f64 = (0..=STEPS).map(|i| weight(i) * density(i as f64 * h)).sum();
+    0.5 + sum * h / 3.0 / (2.0 * core::f64::consts::PI).sqrt()
 }
 
 fn activations() -> impl Strategy<Value = Activation> {
@@ -63,6 +87,24 @@ fn activations() -> impl Strategy<Value = Activation> {
         Just(Function::Relu),
         Just(Function::Sigmoid),
         Just(Function::Tanh),
+        Just(Function::HardSwish),
+        Just(Function::Silu),
+        Just(Function::Softplus),
+        Just(Function::Gelu),
+        (-2.0f32..2.0).prop_map(|a| Function::LeakyRelu {
+            alpha: Param::new(a)
+        }),
+        (0.0f32..2.0).prop_map(|a| Function::Elu {
+            alpha: Param::new(a)
+        }),
+        (0.0f32..1.0, 0.0f32..1.0).prop_map(|(a, b)| Function::HardSigmoid {
+            alpha: Param::new(a),
+            beta: Param::new(b),
+        }),
+        (-3.0f32..0.0, 0.0f32..3.0).prop_map(|(a, b)| Function::Clip {
+            lo: Param::new(a),
+            hi: Param::new(b),
+        }),
     ];
     (functions, 0i16..7, 0i16..8).prop_map(|(function, in_frac_bits, out_frac_bits)| Activation {
         function,

@@ -9,6 +9,7 @@ mod bytes;
 mod common;
 mod distinguish;
 mod end_to_end;
+mod extremes;
 mod facts;
 mod forgery;
 mod hiding;
