@@ -1,11 +1,13 @@
 """The quantised graph: what is valid (§7)."""
 
-from math import prod
+from math import lcm, prod
 
 from errors import well_formed
 from field import P
 from floats import function_is_sound
-from maps import GATE, TAPS, WEIGHTS, overlaps, taps_of, view, weight_count
+from maps import (
+    AXES, GATE, TAPS, WEIGHTS, frame_of, overlaps, period_of, taps_of, view, weight_count,
+)  # fmt: skip
 
 MAX_EXTENT = 2**22
 MAX_WEIGHTS = 2**30
@@ -19,6 +21,8 @@ MAX_FRAC_BITS = 64
 MAX_VALUE = 2**24
 MAX_TAPS = MAX_STEP = 4096
 MAX_PAD = 2**22
+MAX_FRAME = 2**30
+MAX_LINES = 2**22
 
 
 def check_graph(graph):
@@ -41,6 +45,7 @@ def check_graph(graph):
     elements = sum(t.features * prod(t.extent) for t in tensors)
     well_formed(elements <= MAX_ELEMENTS, "the graph has too many elements")
     _check_wiring(graph)
+    _check_rows(graph)
     # 4. and 5. Layers.
     for i, layer in enumerate(layers):
         well_formed(_layer_is_sound(layer, tensors[layer.output]), f"layer {i} is out of bounds")
@@ -70,6 +75,24 @@ def _check_wiring(graph):
     well_formed(len(set(graph.outputs)) == len(graph.outputs), "an output is named twice")
     unread = set(range(len(tensors))) - read - set(graph.outputs)
     well_formed(not unread, "a tensor is never read")
+
+
+def _check_rows(graph):
+    """Bounds that keep us from listing what no table has room for."""
+    lines, periods = 0, [[1] * AXES for _ in graph.tensors]
+    for i, layer in enumerate(graph.layers):
+        output, frame = graph.tensors[layer.output], frame_of(graph, layer)
+        z, y, x = (hi - lo for lo, hi in zip(frame.lo, frame.hi))
+        depth, height, width = output.extent
+        lines += output.features * (z * y - depth * height + depth * (x - width))
+        well_formed(max(x, y, z) <= MAX_FRAME, f"the frame of layer {i} is too large")
+        for term in layer.terms:
+            of_input = periods[term.input]
+            for a, axis in enumerate(term.map.axes):
+                of_input[a] = lcm(of_input[a], period_of(axis))
+                few = of_input[a] <= MAX_EXTENT
+                well_formed(few, f"layer {i} reads a tensor with too large a period")
+    well_formed(lines <= MAX_LINES, "too many lines outside of images")
 
 
 def length(interval):

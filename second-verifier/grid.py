@@ -1,5 +1,6 @@
 """How the elements of a tensor lie in rows and lanes (§8.2)."""
 
+from itertools import product
 from math import lcm, prod
 from types import SimpleNamespace as Record
 
@@ -36,6 +37,11 @@ def shape_of(demand, lanes):
     return segment, ceil_div(height, ceil_div(height, most))
 
 
+def phases_of(demand, axis):
+    """Phases that have places."""
+    return range(min(demand.period[axis], demand.inner[axis]))
+
+
 def places_of(demand, axis, phase):
     """Indices of an axis that are of a phase."""
     return ceil_div(max(demand.inner[axis] - phase, 0), demand.period[axis])
@@ -46,7 +52,7 @@ def rows_for(tensor, demand, lanes):
     segment, stack = shape_of(demand, lanes)
     rows = tensor.features * prod(tensor.extent) // demand.positions
     for axis, unit in enumerate((1, stack, segment)):
-        phases = range(demand.period[axis])
+        phases = phases_of(demand, axis)
         rows *= sum(ceil_div(places_of(demand, axis, phase), unit) for phase in phases)
     return rows
 
@@ -61,8 +67,7 @@ class Grid:
         self.is_merged = any(self.merged)
         self.channels = tensor.features * prod(tensor.extent) // demand.positions
         self.segment, self.stack = shape_of(demand, lanes)
-        pz, py, px = self.period
-        phases = ((z, y, x) for z in range(pz) for y in range(py) for x in range(px))
+        phases = product(*(phases_of(demand, axis) for axis in range(AXES)))
         self.rows = [row for phase in phases for row in self.rows_of_phase(demand, phase)]
         self.height = self.channels * len(self.rows)
 

@@ -112,7 +112,9 @@ def read_axis(map, grid, a, index, r):
     """How a map reads an axis at row `r`, whose first lane has this index."""
     axis = map.axes[a]
     if map.merged[a]:
-        return Record(exponent=0, step=0, residue=0, places=(0, 1), taps=[(0, axis.pad)])
+        # The map sees an axis of one index.
+        taps = axis_taps(axis, 0)
+        return Record(exponent=0, step=0, residue=0, places=(0, 1), taps=taps) if taps else None
     period, used = 1, 1
     if a > 0 and not grid.merged[a]:
         row = grid.rows[r]
@@ -166,16 +168,16 @@ def last_base(reader, grid):
 
 
 def samples(reader, grid):
-    """Channels among which every step occurs that rows of this chain make."""
+    """Stretches of channels in which every step occurs that rows of this chain make."""
     n = grid.channels
     if n <= 16 or grid.is_merged:
-        return list(range(n))
+        return [range(n)]
     found = {0, 1, n - 1}
     if reader.kind == TERM:
         first, size = reader.map.first_input, reader.map.inputs
         end = first + size * reader.map.groups
         found |= {first, first + 1, first + size, end - 1, end}
-    return sorted(c for c in found if c < n)
+    return [range(max(c - 1, 0), c + 1) for c in sorted(found) if c < n]
 
 
 class ChainLists:
@@ -188,7 +190,7 @@ class ChainLists:
         last = last_base(reader, grid)
         for sample in samples(reader, grid):
             walk = Walk(reader, grid, last)
-            for channel in range(max(sample - 1, 0), sample + 1):
+            for channel in sample:
                 for r in range(len(grid.rows)):
                     ratio, reading = walk.next(channel, r)
                     if ratio is not None:

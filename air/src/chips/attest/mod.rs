@@ -141,8 +141,9 @@ impl LayerBound {
         }
         let (least, most) = graph.layers[layer].fixed_bounds(graph);
         let (lo, hi) = requant.limits(modulus);
-        let (lo, hi) = (lo - least, hi - most);
-        let gap = u64::try_from(hi - lo).ok()?;
+        // What the other terms may add saturates: then there is no bound.
+        let (lo, hi) = (lo.checked_sub(least)?, hi.checked_sub(most)?);
+        let gap = u64::try_from(hi.checked_sub(lo)?).ok()?;
         let inputs: usize = terms.iter().map(|t| t.inputs).sum();
         let longest = BYTE * u64::try_from(inputs).ok().filter(|&n| n <= MAX_INPUTS)?;
         let sum = |unit: u64| match below.max(above) {
