@@ -4,6 +4,7 @@ from types import SimpleNamespace as Record
 
 from builder import ACCUMULATOR, ACTIVATION, CLAIM, INPUT, OUTPUT, PRODUCT, RANGE, TERM
 from cost import mask_rows
+from errors import well_formed
 from field import ONE, P, ZERO, powers, total
 from graph import ranged_bits, remainder_and_excess
 from grid import Grid, demand_of
@@ -12,6 +13,8 @@ from plan import limb_widths, slots_for
 from projection import coefficients, select, used_lanes
 from readers import ChainLists, boundary_reader, gate_counts, readers_of
 from readers import INPUT as INPUT_READER, OUTPUT as OUTPUT_READER, PLACES, TERM as TERM_READER
+
+MAX_SLOTS = 1024
 
 # Fixed columns, behind the engine's.
 REAL, LOOKED, LO, FUNCTION, ACC_CLAIM, OWN = 4, 5, 6, 7, 8, 11
@@ -24,6 +27,7 @@ def lay_out(graph, ids, count, plan, function_of, hiding):
     tensor's activation table, 0 for none."""
     readers = [readers_of(graph, ids, t) for t in plan.tensors]
     weighted, slots = slots_for(readers)
+    well_formed(slots <= MAX_SLOTS, "a tensor has too many readers")
     table = Record(
         chip="activation", lanes=plan.lanes, limbs=plan.limbs, blocks=[], own=ChainLists(),
         slots=[Record(weighted=i < weighted, lists=ChainLists()) for i in range(slots)],

@@ -1,12 +1,12 @@
 """The quantised graph: what is valid (§7)."""
 
-from math import lcm, prod
+from math import prod
 
 from errors import well_formed
 from field import P
 from floats import function_is_sound
 from maps import (
-    AXES, GATE, TAPS, WEIGHTS, frame_of, overlaps, period_of, taps_of, view, weight_count,
+    AXES, GATE, TAPS, WEIGHTS, frame_of, overlaps, shifted, taps_of, view, weight_count,
 )  # fmt: skip
 
 MAX_EXTENT = 2**22
@@ -21,7 +21,11 @@ MAX_FRAC_BITS = 64
 MAX_VALUE = 2**24
 MAX_TAPS = MAX_STEP = 4096
 MAX_PAD = 2**22
-MAX_FRAME = 2**30
+MAX_REACH = 2**23
+MAX_PHASES = 2**12
+MAX_RUNS = 2**22
+MAX_READ = 2**32
+MAX_PHASED_TAPS = 2**26
 MAX_LINES = 2**22
 
 
@@ -79,20 +83,25 @@ def _check_wiring(graph):
 
 def _check_rows(graph):
     """Bounds that keep us from listing what no table has room for."""
-    lines, periods = 0, [[1] * AXES for _ in graph.tensors]
-    for i, layer in enumerate(graph.layers):
+    lines = elements = phased_taps = runs = reads = 0
+    for layer in graph.layers:
         output, frame = graph.tensors[layer.output], frame_of(graph, layer)
         z, y, x = (hi - lo for lo, hi in zip(frame.lo, frame.hi))
         depth, height, width = output.extent
-        lines += output.features * (z * y - depth * height + depth * (x - width))
-        well_formed(max(x, y, z) <= MAX_FRAME, f"the frame of layer {i} is too large")
+        across, down = z * y - depth * height, depth * (x - width)
+        lines += output.features * (across + down)
+        elements += output.features * (across * x + down * height)
         for term in layer.terms:
-            of_input = periods[term.input]
-            for a, axis in enumerate(term.map.axes):
-                of_input[a] = lcm(of_input[a], period_of(axis))
-                few = of_input[a] <= MAX_EXTENT
-                well_formed(few, f"layer {i} reads a tensor with too large a period")
+            phases, taps = prod(axis.stride for axis in term.map.axes), taps_of(term.map)
+            operand = graph.tensors[term.input]
+            phased_taps += taps * phases
+            runs += term.map.groups * term.map.inputs * phases
+            reads += taps * operand.features * prod(operand.extent)
+    well_formed(phased_taps <= MAX_PHASED_TAPS, "too many taps on all phases")
+    well_formed(runs <= MAX_RUNS, "too many runs of weights")
+    well_formed(reads <= MAX_READ, "too many elements are read through taps")
     well_formed(lines <= MAX_LINES, "too many lines outside of images")
+    well_formed(elements <= MAX_ELEMENTS, "too many elements outside of images")
 
 
 def length(interval):
@@ -150,6 +159,8 @@ def _axis_is_sound(axis, size):
         and (axis.stride == 1 or axis.expand == 1)
         and abs(axis.pad) <= MAX_PAD
         and axis.start < axis.to <= size
+        and abs(shifted(axis, axis.start, axis.taps - 1)) <= MAX_REACH
+        and abs(shifted(axis, axis.to - 1, 0)) <= MAX_REACH
     )
 
 
@@ -162,15 +173,17 @@ def _kernel_is_sound(map):
     if map.kernel == TAPS:
         small = all(abs(f) <= MAX_VALUE for f in map.taps)
         apart = not any(overlaps(axis) for axis in map.axes)
-        return len(map.taps) == count and small and apart
+        return len(map.taps) == count <= MAX_TAPS and small and apart
     return count == 1
 
 
 def _map_is_sound(map, x, y):
     channels, extent = view(map, x)
     read, written = map.groups * map.inputs, map.groups * map.outputs
+    phases = prod(axis.stride for axis in map.axes)
     return (
-        all(_axis_is_sound(axis, size) for axis, size in zip(map.axes, extent))
+        phases <= MAX_PHASES
+        and all(_axis_is_sound(axis, size) for axis, size in zip(map.axes, extent))
         and _kernel_is_sound(map)
         and 0 < read <= channels - map.first_input
         and 0 < written <= y.features - map.first_output

@@ -21,7 +21,7 @@ def demand_of(graph, tensor):
                 for a, axis in enumerate(term.map.axes):
                     if extent[a] > 1:
                         merged[a] |= term.map.merged[a]
-                        period[a] = lcm(period[a], period_of(axis))
+                        period[a] = min(lcm(period[a], period_of(axis)), extent[a])
     period = [1 if m else n for m, n in zip(merged, period)]
     inner = [1 if m else n for m, n in zip(merged, extent)]
     return Record(merged=merged, period=period, inner=inner, positions=prod(inner))

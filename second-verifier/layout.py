@@ -25,6 +25,7 @@ from plan import plan
 MAX_LOG_HEIGHT = 22
 MAX_LOG_ENTRIES = 22
 MAX_LOG_OUTSIDE_CELLS = 26
+MAX_LOG_FIXED_CELLS = 28
 MAX_POSITIONS = 64
 MAX_PROOFS = 2**16
 IDENTITY = (0,)
@@ -127,6 +128,8 @@ def check_together(tables):
     cells = sum(t.rows * t.fixed for t in tables if t.outside_key)
     few = cells <= 2**MAX_LOG_OUTSIDE_CELLS
     well_formed(few, "the tables of the statement or attestation have too many fixed cells")
+    fixed = sum(t.fixed * 2**t.log_height for t in tables if not t.outside_key)
+    well_formed(fixed <= 2**MAX_LOG_FIXED_CELLS, "the tables have too many fixed cells")
     messages = sum(t.messages * 2**t.log_height for t in tables)
     well_formed(messages < P, "the tables have too many messages")
 

@@ -16,6 +16,7 @@
 //! follow each other in few ways (next segment, next line, next feature); each has a fixed column that is
 //! 1 on the rows where it applies ([`Interner`]).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use p3_field::{Field, PrimeCharacteristicRing};
@@ -115,7 +116,14 @@ impl<EF: Field> Points<EF> {
 
     /// `Σ_q Π_a σ_a^(q_a)` over all positions of an extent.
     pub fn all_positions(&self, extent: [u32; AXES]) -> EF {
-        let axis = |(pair, n): (&[EF; 2], u32)| -> EF { pair[0].powers().take(n as usize).sum() };
+        // (σ^n − 1)/(σ − 1); n if σ = 1.
+        let axis = |(pair, n): (&[EF; 2], u32)| -> EF {
+            let below = pair[0] - EF::ONE;
+            match below.try_inverse() {
+                Some(inverse) => (pair[0].exp_u64(u64::from(n)) - EF::ONE) * inverse,
+                None => EF::from_u32(n),
+            }
+        };
         self.sigma.iter().zip(extent).map(axis).product()
     }
 }
@@ -173,29 +181,31 @@ impl Pattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interner<T> {
     items: Vec<T>,
+    places: BTreeMap<T, usize>,
 }
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
-        Self { items: Vec::new() }
+        Self {
+            items: Vec::new(),
+            places: BTreeMap::new(),
+        }
     }
 }
 
-impl<T: PartialEq> Interner<T> {
+impl<T: Ord + Clone> Interner<T> {
     /// The index of an item, which is added if it is new.
     pub fn index(&mut self, item: T) -> usize {
-        match self.items.iter().position(|other| *other == item) {
-            Some(index) => index,
-            None => {
-                self.items.push(item);
-                self.items.len() - 1
-            }
-        }
+        let next = self.items.len();
+        *self.places.entry(item).or_insert_with_key(|item| {
+            self.items.push(item.clone());
+            next
+        })
     }
 
     /// The index of an item that is in the list.
     pub fn find(&self, item: &T) -> Option<usize> {
-        self.items.iter().position(|other| other == item)
+        self.places.get(item).copied()
     }
 
     /// The items.
@@ -204,12 +214,12 @@ impl<T: PartialEq> Interner<T> {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.items.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 }

@@ -194,6 +194,7 @@ impl From<ProveError> for Failure {
             ProveError::Statement(_) => Self::new(Code::Usage, message),
             ProveError::Tables(_) => Self::new(Code::Limit, message),
             ProveError::Replaced => Self::new(Code::Limit, message),
+            ProveError::NotAttestable { .. } => Self::new(Code::Unsupported, message),
             ProveError::PublicWeights => Self::new(Code::Usage, message),
             ProveError::BudgetSpent { .. } => spent(Self::new(Code::Limit, message)),
             _ => Self::new(Code::Bug, message),

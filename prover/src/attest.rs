@@ -3,6 +3,7 @@
 //! The prover's half of [`verifier::attest`]. It is a proof over other tables: the traces come from the
 //! model alone, and the phases are [`crate::prove`]'s.
 
+use air::chips::Chip;
 use air::witness::generate_attestation;
 use tracing::info_span;
 use verifier::{Attestation, Protocol};
@@ -31,7 +32,15 @@ impl<P: Protocol> Prover<P> {
     /// is kept in a file needs a [`Ledger`](crate::Ledger) as well.
     pub fn attest(&self) -> Result<Attestation<P>, ProveError> {
         // Before anything is spent.
-        self.prepared.attest_layout()?;
+        let (layout, _) = self.prepared.attest_layout()?;
+        let broken = layout.tables.iter().find_map(|table| match &table.chip {
+            Chip::AttestSums(air) => air.broken(&self.model),
+            _ => None,
+        });
+        if let Some(layer) = broken {
+            let name = self.model.graph.layers[layer].name.clone();
+            return Err(ProveError::NotAttestable { layer: name });
+        }
         if self.replaced {
             return Err(ProveError::Replaced);
         }

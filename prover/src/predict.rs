@@ -2,7 +2,7 @@
 //!
 //! Both are sums over tables of counts that the layout knows. Time is counted in the time that committing to
 //! one base cell takes on this machine, [`commit_unit`]; the weights of other work, in this unit at a blow-up
-//! of 4, were fitted to proofs of convolutional and dense networks (`cargo bench --bench cnn` compares).
+//! of 4, were fitted to proofs of convolutional and dense networks (`cargo bench --bench models` compares).
 
 use std::time::Instant;
 
@@ -23,9 +23,11 @@ const BASE_SECONDS: f64 = 0.012;
 /// Filling in a main cell.
 const FILL: f64 = 0.6;
 /// A message: its fraction, and its part in the quotient.
-const MESSAGE: f64 = 1.5 + 2.8;
+const MESSAGE: f64 = 1.6 + 3.2;
 /// Opening a cell, whatever it was committed with.
-const OPEN: f64 = 0.6;
+const OPEN: f64 = 0.7;
+/// The linear forms of a weight, beyond opening it.
+const WEIGHT: f64 = 1.5;
 /// Hashes a second that grinding tries, for each unit of time.
 const HASH: f64 = 6.0;
 
@@ -112,8 +114,8 @@ fn table_seconds(table: &Table, profile: &Profile, unit: f64) -> f64 {
     let committed = c.main + degree * (c.projection + c.lookup + c.quotient);
     let opened = w.fixed + w.weight + committed;
     let messages = MESSAGE * w.messages as f64 + FILL * c.main as f64;
-    let per_row =
-        (committed as f64 + OPEN * opened as f64) * unit + messages * arithmetic(profile, unit);
+    let cells = committed as f64 + OPEN * opened as f64 + WEIGHT * w.weight as f64;
+    let per_row = cells * unit + messages * arithmetic(profile, unit);
     rows * per_row
 }
 

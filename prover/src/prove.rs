@@ -40,6 +40,15 @@ pub enum ProveError {
     /// What is to be said of a hidden tensor takes more than this implementation goes.
     #[error(transparent)]
     Tables(#[from] KeyError),
+    /// The bound that an attestation proves is wider than the model needs, and its weights break it.
+    #[error(
+        "layer `{layer}` cannot be attested: its inputs have different ranges, and the widest of them \
+         would overflow"
+    )]
+    NotAttestable {
+        /// The layer.
+        layer: String,
+    },
     /// As many proofs were made as the mask of private weights covers.
     #[error("all {proofs} proofs this key is good for have been made")]
     BudgetSpent {

@@ -89,8 +89,6 @@ pub const MAX_STEP: u32 = 4096;
 
 /// Most phases of a map: products of strides.
 const MAX_PHASES: u64 = 1 << 12;
-/// Most runs of weights of a map: a phase of a channel each.
-const MAX_RUNS: u64 = 1 << 24;
 /// Farthest that a map reaches from the first output, in steps of the finer of both grids.
 const MAX_REACH: i64 = 1 << 23;
 
@@ -159,7 +157,8 @@ impl Map {
 
     /// Taps of the whole kernel.
     pub fn taps(&self) -> usize {
-        self.axes.iter().map(|a| a.taps as usize).product()
+        let taps = self.axes.iter().map(|a| a.taps as usize);
+        taps.fold(1, usize::saturating_mul)
     }
 
     /// The taps of the kernel in order, depth first.
@@ -217,15 +216,17 @@ impl Map {
             used > 0 && u64::from(first) + used <= u64::from(all)
         };
         let axes = self.axes.iter().zip(extent);
-        let taps: u64 = self.axes.iter().map(|a| u64::from(a.taps)).product();
-        let phases: u64 = self.axes.iter().map(|a| u64::from(a.stride)).product();
-        let runs = u64::from(self.groups) * u64::from(self.inputs);
-        let runs = runs.saturating_mul(phases);
+        let product = |size: fn(&AxisMap) -> u32| -> u64 {
+            let sizes = self.axes.iter().map(|a| u64::from(size(a)));
+            sizes.fold(1, u64::saturating_mul)
+        };
+        let (taps, phases) = (product(|a| a.taps), product(|a| a.stride));
         let kernel = match &self.kernel {
             Kernel::Weights => taps <= u64::from(MAX_TAPS),
             Kernel::Taps(factors) => {
                 self.inputs == 1
                     && self.outputs == 1
+                    && taps <= u64::from(MAX_TAPS)
                     && factors.len() as u64 == taps
                     && factors.iter().all(|f| f.unsigned_abs() <= 1 << 24)
                     && self.axes.iter().all(|a| !a.overlaps())
@@ -234,7 +235,6 @@ impl Map {
         };
         kernel
             && phases <= MAX_PHASES
-            && runs <= MAX_RUNS
             && axes.into_iter().all(|(axis, size)| axis.is_sound(size))
             && fits(self.first_input, self.inputs, channels)
             && fits(self.first_output, self.outputs, output.features)

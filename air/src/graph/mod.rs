@@ -57,6 +57,10 @@ pub const MAX_TABLE_ENTRIES: i64 = 1 << 20;
 pub const MAX_OVERHANG_LINES: u64 = 1 << 22;
 /// Largest number of taps of a graph, each counted on every phase of its map.
 const MAX_PHASED_TAPS: u64 = 1 << 26;
+/// Largest number of runs of weights of a graph: a phase of an input channel each.
+const MAX_RUNS: u64 = 1 << 22;
+/// Largest number of elements that the terms of a graph read, each counted for every tap.
+const MAX_READ: u64 = 1 << 32;
 /// Scales outside `2^±MAX_FRAC_BITS` are refused: they would not survive a conversion to `f64`.
 pub const MAX_FRAC_BITS: i16 = 64;
 
@@ -295,10 +299,17 @@ impl Graph {
 
     /// Bounds on what maps ask for beyond their weights: a few bytes of a key name any stride.
     fn validate_maps(&self) -> Result<(), GraphError> {
-        let phased = self.terms().map(|(_, term)| {
-            let phases: u64 = term.map.axes.iter().map(|a| u64::from(a.stride)).product();
-            phases * term.map.taps() as u64
-        });
+        let (mut phased, mut runs, mut read) = (0u64, 0u64, 0u64);
+        for (_, term) in self.terms() {
+            let map = &term.map;
+            let phases: u64 = map.axes.iter().map(|a| u64::from(a.stride)).product();
+            let channels = u64::from(map.groups) * u64::from(map.inputs);
+            let taps = map.taps() as u64;
+            let elements = self.tensors[term.input.index()].len() as u64;
+            phased = phased.saturating_add(phases * taps);
+            runs = runs.saturating_add(channels.saturating_mul(phases));
+            read = read.saturating_add(elements.saturating_mul(taps));
+        }
         let (mut lines, mut elements) = (0u64, 0u64);
         for layer in &self.layers {
             let features = u64::from(self.tensors[layer.output.index()].features);
@@ -307,8 +318,14 @@ impl Graph {
             elements = elements.saturating_add(features.saturating_mul(own_elements));
         }
         let too_large = |what, max| Err(GraphError::TooLarge { what, max });
-        if phased.fold(0, u64::saturating_add) > MAX_PHASED_TAPS {
+        if phased > MAX_PHASED_TAPS {
             return too_large("taps on all phases", MAX_PHASED_TAPS);
+        }
+        if runs > MAX_RUNS {
+            return too_large("runs of weights", MAX_RUNS);
+        }
+        if read > MAX_READ {
+            return too_large("elements read through taps", MAX_READ);
         }
         if lines > MAX_OVERHANG_LINES {
             return too_large("lines outside of outputs", MAX_OVERHANG_LINES);

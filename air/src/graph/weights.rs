@@ -116,7 +116,10 @@ fn add_weights(bounds: &mut [(i64, i64)], map: &Map, values: &[i16], range: Rang
         for row in values.chunks_exact(outputs) {
             for (bound, &w) in bounds.iter_mut().zip(row) {
                 let (lo, hi) = times(i64::from(w), range);
-                *bound = add(*bound, (lo * repeats, hi * repeats));
+                *bound = add(
+                    *bound,
+                    (lo.saturating_mul(repeats), hi.saturating_mul(repeats)),
+                );
             }
         }
     }

@@ -90,6 +90,12 @@ pub fn choose_weight_lanes(graph: &Graph, hiding: Option<&Hiding>) -> usize {
         .unwrap_or(1)
 }
 
+/// Rows of the weights table, masks left out.
+pub fn weight_rows(graph: &Graph, lanes: usize) -> usize {
+    let shapes = weight_shapes(graph).into_iter();
+    shapes.map(|(k, n)| k * n.div_ceil(lanes)).sum::<usize>() + 1
+}
+
 /// Lanes of the table of overhangs.
 pub fn choose_overhang_lanes(graph: &Graph, hiding: Option<&Hiding>) -> usize {
     let lines: Vec<(usize, usize)> = (graph.layers.iter())

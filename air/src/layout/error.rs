@@ -1,6 +1,9 @@
 //! # Layout errors: why a graph, a statement or an attestation has no tables
 
-use super::{MAX_LOG_ENTRIES, MAX_LOG_HEIGHT, MAX_LOG_OUTSIDE_CELLS, MAX_POSITIONS};
+use super::{
+    MAX_LOG_ENTRIES, MAX_LOG_FIXED_CELLS, MAX_LOG_HEIGHT, MAX_LOG_OUTSIDE_CELLS, MAX_POSITIONS,
+    MAX_SLOTS,
+};
 use crate::chips::hashed::HashError;
 
 /// Why a graph has no layout.
@@ -36,6 +39,18 @@ pub enum LayoutError {
     Empty {
         /// The chip.
         chip: &'static str,
+    },
+    /// The fixed columns of the key's tables are more than this implementation goes.
+    #[error("the tables have {cells} fixed cells, more than 2^{MAX_LOG_FIXED_CELLS}")]
+    FixedTooLarge {
+        /// Fixed cells they would have.
+        cells: usize,
+    },
+    /// A tensor has more readers than this implementation goes.
+    #[error("a tensor is read {slots} times, more than {MAX_SLOTS}")]
+    TooManyReaders {
+        /// Its readers.
+        slots: usize,
     },
     /// What is to be said of hidden tensors, or of weights, takes larger tables than this
     /// implementation goes.

@@ -66,6 +66,10 @@ pub const MAX_LOG_ENTRIES: usize = 22;
 /// Most fixed cells of all tables outside the key together, as a logarithm: a few bytes of a
 /// statement, or of a graph, ask the verifier for them, and it has them in memory.
 pub const MAX_LOG_OUTSIDE_CELLS: usize = 26;
+/// Most fixed cells of the tables of a key together, as a logarithm.
+pub const MAX_LOG_FIXED_CELLS: usize = 28;
+/// Most slots of an activation table: readers of one tensor.
+pub const MAX_SLOTS: usize = 1024;
 /// Most positions of a tensor with bounds or ranks; they lie side by side in a row.
 pub const MAX_POSITIONS: usize = 64;
 
@@ -96,6 +100,7 @@ impl Layout {
                 lanes,
                 limbs,
                 rows,
+                slots,
             } = &table;
             // Before any of them is written down.
             let log_height = log2_ceil(*rows);
@@ -103,11 +108,21 @@ impl Layout {
                 let chip = "activation";
                 return Err(LayoutError::TooTall { chip, log_height });
             }
+            if *slots > MAX_SLOTS {
+                return Err(LayoutError::TooManyReaders { slots: *slots });
+            }
             let air = ActivationAir::new(graph, &ids, tensors, *lanes, *limbs, function_of);
             widths.extend(plan::limb_widths(&air));
             chips.push(Chip::Activation(air));
         }
         let lanes = cost::choose_weight_lanes(graph, hiding);
+        let rows = cost::weight_rows(graph, lanes);
+        if log2_ceil(rows) > MAX_LOG_HEIGHT {
+            return Err(LayoutError::TooTall {
+                chip: "weights",
+                log_height: log2_ceil(rows),
+            });
+        }
         chips.push(Chip::Weights(WeightsAir::new(graph, &ids, lanes)));
         let lanes = cost::choose_overhang_lanes(graph, hiding);
         chips.extend(OverhangAir::new(graph, &ids, lanes).map(Chip::Overhang));
@@ -237,6 +252,11 @@ impl Layout {
         let cells = outside.map(|t| t.live_rows() * t.widths.fixed).sum();
         if cells > 1 << MAX_LOG_OUTSIDE_CELLS {
             return Err(LayoutError::OutsideTooLarge { cells });
+        }
+        let of_key = self.tables.iter().filter(|t| !t.is_outside_key());
+        let fixed = of_key.map(|t| t.widths.fixed << t.log_height).sum();
+        if fixed > 1 << MAX_LOG_FIXED_CELLS {
+            return Err(LayoutError::FixedTooLarge { cells: fixed });
         }
         let mut messages = 0u64;
         for table in &self.tables {

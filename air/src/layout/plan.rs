@@ -32,6 +32,8 @@ pub struct TablePlan {
     pub limbs: Limbs,
     /// Its rows, masks included.
     pub rows: usize,
+    /// Slots of a row.
+    pub slots: usize,
 }
 
 /// Kinds of tensors.
@@ -185,6 +187,7 @@ impl<'a> Facts<'a> {
             tensors: self.tensors,
             lanes,
             limbs,
+            slots: self.shape.slots,
         };
         (cost, plan)
     }

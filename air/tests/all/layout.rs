@@ -6,7 +6,9 @@
 
 use crate::common::{MODULUS, chain, identity};
 use air::chips::{Air, Chip};
-use air::graph::{Graph, GraphError, Map, Range, Requant, TensorId, Term};
+use air::graph::{
+    Axis, AxisMap, Dim, Graph, GraphError, Kernel, Map, Range, Requant, TensorId, Term,
+};
 use air::hiding::Hiding;
 use air::layout::{Layout, LayoutError, MAX_POSITIONS};
 use air::statement::{Disclosed, Statement};
@@ -288,4 +290,40 @@ fn accepts_a_layout_without_range_table() {
     let layout = Layout::new(&graph, None, MODULUS).expect("a layout");
     assert!(layout.tables.iter().all(|t| t.chip.rows() > 0));
     assert!(layout.tables.iter().all(|t| t.chip.name() != "range"));
+}
+
+/// Terms without learned weights that may add more than an integer holds: then no weights keep the bound,
+/// and an attestation must not say that they do.
+#[test]
+fn rejects_attestations_of_layers_that_fixed_terms_overflow() {
+    let mut graph = graph(&[1, 1], 1);
+    let positions = 1u32 << 15;
+    let input = &mut graph.tensors[0];
+    input.extent[2] = positions;
+    input.shape = vec![positions];
+    input.dims = vec![
+        Dim {
+            axis: Axis::Feature,
+            size: 1,
+        },
+        Dim {
+            axis: Axis::Width,
+            size: positions,
+        },
+    ];
+    input.range = Range {
+        lo: (1 << 24) - 65_535,
+        hi: 1 << 24,
+    };
+    let map = &mut graph.layers[0].terms[0].map;
+    map.kernel = Kernel::Taps(vec![1 << 24, -(1 << 24)]);
+    map.axes[2] = AxisMap {
+        taps: 2,
+        expand: 0,
+        ..AxisMap::identity(positions)
+    };
+    assert_eq!(graph.validate(MODULUS), Ok(()));
+    let layout = Layout::new(&graph, None, MODULUS).expect("it has tables");
+    let attested = layout.attestation(&graph, None, MODULUS);
+    assert_eq!(attested, Err(LayoutError::NoBound { layer: 0 }));
 }

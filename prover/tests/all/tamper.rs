@@ -445,7 +445,7 @@ fn rejects_graphs_that_are_small_to_write_and_large_to_use() {
     let mut graph = model.graph.clone();
     let (input, output) = (graph.tensors[0].clone(), graph.tensors[1].clone());
     let layer = graph.layers[0].clone();
-    let count = 40;
+    let count = 80;
     graph.tensors = vec![input];
     graph.layers.clear();
     for i in 0..count {

@@ -43,9 +43,10 @@
 //! ## Padding lanes
 //!
 //! The weights' side of the projection is a polynomial in ρ with exponents up to the lanes of a
-//! row group, the sums' side has only those of outputs. So for a padding lane the sums over `k` of
-//! `u_0, u_1, v_0, v_1` are 0 as integers (1), each part is 0, every weight is 0; and so is the cell in the
-//! biases' row.
+//! row group, the sums' side has only those of outputs. So for a padding lane beyond all outputs the sums
+//! over `k` of `u_0, u_1, v_0, v_1` are 0 as integers (1), each part is 0, every weight is 0; and so is the cell in
+//! the biases' row. A padding lane of a group stands at an output of the groups before, and counts there: the
+//! bound holds of what the key computes, which is then a denser kernel than the graph's.
 //!
 //! ## What is not said
 //!

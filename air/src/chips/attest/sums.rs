@@ -103,9 +103,8 @@ fn recompose<E: PrimeCharacteristicRing + Copy>(limbs: &[E]) -> E {
 }
 
 impl LayerBound {
-    /// The numbers of output `j` as limbs, in the order of columns. Where the bound is broken they
-    /// are those of no number that would do.
-    fn row(&self, weights: &LayerWeights, half: i64, j: usize) -> [u64; cols::WIDTH] {
+    /// The sums of output `j`, the distance of its bias from the limit, and the slacks of both bounds.
+    fn slacks(&self, weights: &LayerWeights, half: i64, j: usize) -> ([u64; PARTS], [i64; 3]) {
         let mut sums = [0u64; PARTS];
         self.for_each_weight(weights, j, |w| {
             for (sum, part) in sums.iter_mut().zip(super::weights::parts(i64::from(w))) {
@@ -117,6 +116,14 @@ impl LayerBound {
         let h = self.top - half - i64::from(weights.bias[j]);
         let upper = h - above * u - below * v;
         let lower = self.gap as i64 - h - below * u - above * v;
+        (sums, [h, upper, lower])
+    }
+
+    /// The numbers of output `j` as limbs, in the order of columns. Where the bound is broken they
+    /// are those of no number that would do.
+    fn row(&self, weights: &LayerWeights, half: i64, j: usize) -> [u64; cols::WIDTH] {
+        let (sums, [h, upper, lower]) = self.slacks(weights, half, j);
+        let (below, above) = (self.below as i64, self.above as i64);
         // 2^8·k from the lowest limbs alone.
         let low = |x: i64| x & 255;
         let carry_up =
@@ -146,6 +153,24 @@ impl LayerBound {
 }
 
 impl AttestSumsAir {
+    /// The first layer whose bound a model's weights break. A valid model may break it where several of
+    /// a layer's inputs have different ranges, because the bound takes the widest for all.
+    pub fn broken(&self, model: &Model) -> Option<usize> {
+        let breaks = |bound: &&LayerBound| {
+            let weights = &model.weights[bound.layer];
+            let half = model.graph.layers[bound.layer].requant.half();
+            let mut outputs = 0..bound.outputs;
+            outputs.any(|j| {
+                bound
+                    .slacks(weights, half, j)
+                    .1
+                    .iter()
+                    .any(|&slack| slack < 0)
+            })
+        };
+        self.layers.iter().find(breaks).map(|bound| bound.layer)
+    }
+
     /// How many powers of the challenges the chip uses.
     pub const fn power_counts(&self) -> PowerCounts {
         PowerCounts {

@@ -43,8 +43,9 @@
 //!
 //! `w`, `keep`, `ratio` and the message's first entries are committed by the verifying key; `fold` fixes `h` on
 //! every live row but the first, where it is sent to nobody and not kept. Leading empty lanes carry exponents
-//! no accumulator has: a key that puts numbers there describes a model that some inputs have no proof for,
-//! never one with a second answer.
+//! of outputs of the groups before, or that no accumulator has: a key that puts numbers there describes a
+//! denser kernel than its graph says, or a model that some inputs have no proof for, never one with a second
+//! answer.
 //! That the *folded* identity implies the product is Schwartz–Zippel in ρ and σ, because weights, inputs and
 //! accumulators are all committed before the challenges are drawn.
 //!
@@ -77,7 +78,7 @@ pub enum Content {
 }
 
 /// A constant that a row's sum is passed on with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scalar {
     /// A monomial.
     Monomial(Monomial),
