@@ -8,10 +8,10 @@
 //! |---|---|---|---|
 //! | `RANGE` | `(bits, value)` | the range tables, once per use | activation, compare and attest rows |
 //! | `ACTIVATION` | `(function, side, q, out)` | the activation tables | activation rows |
-//! | `PRODUCT` | `(layer, k, v_k)` | the weight table, one per weight row `k` | the row of input feature `k` |
+//! | `PRODUCT` | `(number, index, value)` | the weight table, a folded run of a term; a tensor that gates, an element | activation rows; sums, for biases |
 //! | `CLAIM` | `(kind, tensor, value)` | see [`ClaimKind`] | see [`ClaimKind`] |
 //!
-//! `v_k` and `value` are extension elements that were committed before `α` was drawn. Counts on
+//! `value` is an extension element that was committed before `α` was drawn. Counts on
 //! `PRODUCT` and `CLAIM` are fixed columns: nobody can skip or repeat a claim. Counts of `RANGE`
 //! and `ACTIVATION` entries are free cells of the tables, which is sound because the entries are
 //! fixed: whatever the counts, every message received must be an entry.
@@ -24,7 +24,7 @@ pub enum Bus {
     Range = 1,
     /// `(function, side, q, out)`: an entry of an activation table.
     Activation = 2,
-    /// `(layer, k, v_k)`: row `k` of a layer's weights, folded with ρ.
+    /// `(number, index, value)`: what rows that a term reads are multiplied with, or biases.
     Product = 3,
     /// `(kind, tensor, value)`: a projected tensor, or in an attestation a layer's weights.
     Claim = 4,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Number of axes a position has.
 pub const AXES: usize = 3;
 
-/// Index of a tensor in [`Graph::tensors`].
+/// Index of a tensor in [`Graph::tensors`](super::Graph::tensors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TensorId(pub u32);
 
