@@ -19,15 +19,15 @@ const DIGEST: u64 = 32;
 const BASE_BYTES: u64 = 16 << 20;
 
 /// Time of a proof that no table accounts for: threads, FRI's last layers, queries, in seconds.
-const BASE_SECONDS: f64 = 0.012;
+const BASE_SECONDS: f64 = 0.016;
 /// Filling in a main cell.
 const FILL: f64 = 0.6;
 /// A message: its fraction, and its part in the quotient.
-const MESSAGE: f64 = 1.6 + 3.2;
+const MESSAGE: f64 = 1.7 + 3.6;
 /// Opening a cell, whatever it was committed with.
 const OPEN: f64 = 0.7;
 /// The linear forms of a weight, beyond opening it.
-const WEIGHT: f64 = 1.5;
+const WEIGHT: f64 = 0.7;
 /// Hashes a second that grinding tries, for each unit of time.
 const HASH: f64 = 6.0;
 
