@@ -327,6 +327,11 @@ pub(super) fn axis_terms(
     expand: u32,
 ) -> Vec<(AxisMap, Vec<f32>)> {
     use std::collections::BTreeMap;
+    if let [row] = rows
+        && let Some(gathered) = gather(row, inputs)
+    {
+        return vec![gathered];
+    }
     let offset = |q: usize, j: u32| i64::from(expand) * i64::from(j) - i64::from(stride) * q as i64;
     let mut entries: BTreeMap<(usize, u32), f64> = BTreeMap::new();
     for (q, row) in rows.iter().enumerate() {
@@ -380,6 +385,23 @@ pub(super) fn axis_terms(
         }
     }
     terms
+}
+
+/// The only output of an axis, if it reads a run of inputs once each with one factor: they are gathered, which
+/// asks nothing of the input's layout, where a kernel as long as the run would ask for as many phases as its
+/// stride.
+fn gather(row: &[(u32, f64)], inputs: u32) -> Option<(AxisMap, Vec<f32>)> {
+    let &(from, factor) = row.first()?;
+    let is_run = (from..).zip(row).all(|(j, &entry)| entry == (j, factor));
+    is_run.then(|| {
+        let map = AxisMap {
+            expand: 0,
+            from,
+            to: from + row.len() as u32,
+            ..AxisMap::identity(inputs)
+        };
+        (map, vec![factor as f32])
+    })
 }
 
 /// The map of input `j` to output `q`, and nothing else.
