@@ -151,7 +151,7 @@ fn an_output_can_be_hashed_and_ranked() {
     assert_eq!(report["output_facts"][0]["largest"], json!([[order[0]]]));
     std::fs::write(
         fixture.path("y.json"),
-        json!({"input_data": [shown["proved_output"][0]]}).to_string(),
+        json!({"input_data": [shown["output"][0]]}).to_string(),
     )
     .expect("written");
     fixture.verify("--output y.json --salt x.salt").expect(0);

@@ -5,10 +5,9 @@
 //! [`quantise_inputs`] and [`dequantise_outputs`]: ONNX stores elements in the order of its shapes, the
 //! graph a feature after the other.
 
-use air::graph::{EvalError, Function, Graph, Model, TensorId, evaluate};
+use air::graph::{EvalError, Function, Graph, Layer, Model, TensorId, evaluate};
 use serde::Serialize;
 
-use crate::float::apply_post;
 use crate::{FloatRunner, ImportError, Sample};
 
 /// How far a quantised model is from its reference.
@@ -140,8 +139,7 @@ pub fn quantise_tensors(
     ids.iter().zip(values).map(one).collect()
 }
 
-/// Turns the graph's output integers into row-major numbers, before post-operations (see
-/// [`apply_post_ops`]). One entry of `outputs` for each of the graph's outputs.
+/// Turns the graph's output integers into row-major numbers. One entry of `outputs` for each of the graph's outputs.
 pub fn dequantise_outputs(graph: &Graph, outputs: &[Vec<i32>]) -> Vec<Vec<f64>> {
     let one = |(id, data): (&TensorId, &Vec<i32>)| {
         // A hidden output has no values.
@@ -158,14 +156,7 @@ pub fn dequantise_outputs(graph: &Graph, outputs: &[Vec<i32>]) -> Vec<Vec<f64>> 
     graph.outputs.iter().zip(outputs).map(one).collect()
 }
 
-/// Applies each output's post-operations, such as softmax, to row-major numbers.
-pub fn apply_post_ops(graph: &Graph, outputs: &mut [Vec<f64>]) {
-    for ((id, post), data) in graph.outputs.iter().zip(&graph.post).zip(outputs) {
-        apply_post(post, &graph.tensors[id.index()], data);
-    }
-}
-
-/// Runs a quantised model on row-major numbers: quantise, evaluate, dequantise, post-operations.
+/// Runs a quantised model on row-major numbers: quantise, evaluate, dequantise.
 pub fn run_quantised(
     model: &Model,
     index: usize,
@@ -180,9 +171,7 @@ pub fn run_quantised(
         .iter()
         .map(|id| evaluation.tensors[id.index()].clone())
         .collect();
-    let mut outputs = dequantise_outputs(graph, &integers);
-    apply_post_ops(graph, &mut outputs);
-    Ok(outputs)
+    Ok(dequantise_outputs(graph, &integers))
 }
 
 /// Compares a quantised model with its ONNX file. `labels` holds one class for every batch item of
@@ -285,8 +274,15 @@ impl OutputError {
 /// How the first output becomes a class.
 #[derive(Clone, Copy)]
 enum Decision {
-    Argmax { features: usize },
-    Threshold { at: f64, what: &'static str },
+    Argmax {
+        features: usize,
+    },
+    /// The output is a class already.
+    Class,
+    Threshold {
+        at: f64,
+        what: &'static str,
+    },
 }
 
 impl Decision {
@@ -299,7 +295,10 @@ impl Decision {
             .layers
             .iter()
             .any(|l| l.output == *id && l.requant.activation.function == Function::Sigmoid);
+        // What an ArgMax is made of, and nothing else.
+        let has_step = |l: &Layer| l.requant.activation.function == Function::Step;
         match (features, ends_in_sigmoid) {
+            (1, _) if graph.layers.iter().any(has_step) => Self::Class,
             (1, true) => Self::Threshold {
                 at: 0.5,
                 what: "single probability: class 1 above 0.5",
@@ -315,6 +314,7 @@ impl Decision {
     fn description(self) -> &'static str {
         match self {
             Self::Argmax { .. } => "largest element of the first output",
+            Self::Class => "the class that is the first output",
             Self::Threshold { what, .. } => what,
         }
     }
@@ -322,6 +322,7 @@ impl Decision {
     fn classes(self, output: &[f64]) -> Vec<i64> {
         match self {
             Self::Argmax { features } => output.chunks(features.max(1)).map(argmax).collect(),
+            Self::Class => output.iter().map(|&x| x as i64).collect(),
             Self::Threshold { at, .. } => output.iter().map(|&x| i64::from(x > at)).collect(),
         }
     }

@@ -46,8 +46,7 @@ pub mod import;
 pub mod quantise;
 
 pub use self::float::{
-    Affine, FloatGraph, FloatLayer, FloatOutput, FloatTensor, FloatTerm, ImportedNode, ShapeError,
-    Trace,
+    Affine, FloatGraph, FloatLayer, FloatTensor, FloatTerm, ImportedNode, ShapeError, Trace,
 };
 pub use self::import::{
     FloatRunner, ImportError, ImportOptions, import_bytes, import_path, import_with_reference,

@@ -52,10 +52,7 @@ fn mlp(
     }
     FloatGraph {
         inputs: 1,
-        outputs: vec![FloatOutput {
-            tensor: layers.len(),
-            post: vec![],
-        }],
+        outputs: vec![layers.len()],
         tensors,
         layers,
         nodes: vec![],

@@ -5,7 +5,7 @@
 
 use air::graph::{
     Activation, Axis, AxisMap, Dim, Encoding, Function, Graph, GraphError, Kernel, Layer, Map,
-    PostOp, Range, Requant, Tensor, TensorId, Term,
+    Range, Requant, Tensor, TensorId, Term,
 };
 use proptest::prelude::*;
 use verifier::Privacy;
@@ -70,7 +70,6 @@ fn key() -> VerifyingKey<P> {
             }],
             inputs: vec![TensorId(0)],
             outputs: vec![TensorId(1)],
-            post: vec![vec![PostOp::Softmax]],
         },
         fixed: commitment(0),
         weights: commitment(0),
@@ -470,7 +469,6 @@ fn rejects_keys_below_the_promised_level() {
             .collect(),
         inputs: vec![TensorId(0), TensorId(1)],
         outputs: vec![TensorId(2), TensorId(3)],
-        post: vec![vec![], vec![]],
     };
     let prepare = |features| {
         let key = VerifyingKey::<Small> {

@@ -68,7 +68,21 @@ pub enum Function {
     Softplus,
     /// `x/2 · (1 + erf(x/√2))`
     Gelu,
+    /// `e^x`
+    Exp,
+    /// `ln(min(max(x/lo, 1), 16))`: what `x` adds to a logarithm between `lo` and `16·lo`. The logarithm of a
+    /// number from 1 to `16^n` is the sum of `n` of them, with `lo = 1, 16, 256, …`: each has a grid of its own, so that
+    /// one of few entries does for a number of many bits.
+    Log {
+        /// Where it begins.
+        lo: Param,
+    },
+    /// 1 where `x ≥ 0`, else 0
+    Step,
 }
+
+/// How far one [`Function::Log`] reaches, as a factor.
+pub const LOG_REACH: f64 = 16.0;
 
 impl Function {
     /// The function's value, in `f64`.
@@ -88,6 +102,10 @@ impl Function {
             Self::Elu { .. } => x,
             Self::Softplus => positive(x) + libm::log1p(libm::exp(-libm::fabs(x))),
             Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)),
+            Self::Exp => libm::exp(x),
+            Self::Log { lo } => libm::log(libm::fmin(libm::fmax(x / lo.value(), 1.0), LOG_REACH)),
+            Self::Step if x >= 0.0 => 1.0,
+            Self::Step => 0.0,
         }
     }
 
@@ -101,6 +119,7 @@ impl Function {
     pub fn is_never_negative(self) -> bool {
         match self {
             Self::Relu | Self::Sigmoid | Self::HardSigmoid { .. } | Self::Softplus => true,
+            Self::Exp | Self::Log { .. } | Self::Step => true,
             Self::Clip { lo, .. } => lo.value() >= 0.0,
             _ => false,
         }
@@ -113,6 +132,7 @@ impl Function {
                 lo.value().is_finite() && hi.value().is_finite() && lo.value() <= hi.value()
             }
             Self::LeakyRelu { alpha } | Self::Elu { alpha } => alpha.value().is_finite(),
+            Self::Log { lo } => lo.value().is_finite() && lo.value() > 0.0,
             Self::HardSigmoid { alpha, beta } => {
                 alpha.value().is_finite() && beta.value().is_finite()
             }
@@ -151,6 +171,9 @@ impl fmt::Display for Function {
             Self::Elu { alpha } => write!(f, "Elu({})", alpha.value()),
             Self::Softplus => f.write_str("Softplus"),
             Self::Gelu => f.write_str("Gelu"),
+            Self::Exp => f.write_str("Exp"),
+            Self::Log { lo } => write!(f, "Log({})", lo.value()),
+            Self::Step => f.write_str("Step"),
         }
     }
 }

@@ -25,11 +25,10 @@ mod weights;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::activation::{Activation, Function, Param};
+pub use self::activation::{Activation, Function, LOG_REACH, Param};
 pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_box, evaluate};
 pub use self::map::{AxisMap, Frame, Kernel, Map, Term};
 pub use self::requant::{Requant, Requantised};
@@ -77,21 +76,6 @@ pub struct Layer {
     pub requant: Requant,
 }
 
-/// Something done to an output in floating point, outside the proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PostOp {
-    /// Softmax over the features of each position.
-    Softmax,
-}
-
-impl fmt::Display for PostOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Softmax => f.write_str("Softmax"),
-        }
-    }
-}
-
 /// A quantised model without its weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Graph {
@@ -103,8 +87,6 @@ pub struct Graph {
     pub inputs: Vec<TensorId>,
     /// The graph's outputs.
     pub outputs: Vec<TensorId>,
-    /// For each output, what the model does to it after the last proved layer: at most one thing.
-    pub post: Vec<Vec<PostOp>>,
 }
 
 /// Why a graph is not one this crate can give a meaning to.
@@ -204,21 +186,6 @@ impl Graph {
         count("inputs", self.inputs.len(), MAX_BOUNDARY)?;
         count("outputs", self.outputs.len(), MAX_BOUNDARY)?;
         count("tensors", self.tensors.len(), 2 * MAX_LAYERS)?;
-        if self.post.iter().any(|ops| ops.len() > 1) {
-            let got = self.post.iter().map(Vec::len).max().unwrap_or(0);
-            return Err(GraphError::Count {
-                what: "operations after an output",
-                got,
-                max: 1,
-            });
-        }
-        if self.post.len() != self.outputs.len() {
-            return Err(GraphError::Count {
-                what: "post-operation lists",
-                got: self.post.len(),
-                max: self.outputs.len(),
-            });
-        }
         Ok(())
     }
 

@@ -231,7 +231,6 @@ fn build(
             }],
             inputs: vec![TensorId(0), TensorId(1)],
             outputs: vec![TensorId(2)],
-            post: vec![vec![]],
         },
     }
 }

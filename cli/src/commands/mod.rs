@@ -77,15 +77,6 @@ pub fn quantise(
     for warning in &report.warnings {
         progress::note(&format!("warning: {warning}"));
     }
-    for (id, post) in model.graph.outputs.iter().zip(&model.graph.post) {
-        let name = &model.graph.tensors[id.index()].name;
-        for op in post {
-            progress::note(&format!(
-                "note: {op} on output `{name}` is computed outside the proof; the values before it \
-                 are proved"
-            ));
-        }
-    }
     Ok(Quantised {
         model,
         report,

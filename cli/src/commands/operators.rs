@@ -35,7 +35,7 @@ pub fn markdown() -> String {
     for op in model::import::operators() {
         let cells = match op.status {
             Status::Proved => proved.as_str(),
-            Status::Free | Status::AfterProof | Status::ConstantOnly => "0",
+            Status::Free | Status::ConstantOnly => "0",
         };
         let _ = writeln!(
             text,

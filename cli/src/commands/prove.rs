@@ -72,9 +72,7 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     let outputs: Vec<_> = (graph.outputs.iter())
         .map(|id| evaluation.tensors[id.index()].clone())
         .collect();
-    let proved = model::accuracy::dequantise_outputs(graph, &outputs);
-    let mut outputs = proved.clone();
-    model::accuracy::apply_post_ops(graph, &mut outputs);
+    let outputs = model::accuracy::dequantise_outputs(graph, &outputs);
 
     let mut report = Report::new("prove");
     for (id, values) in graph.outputs.iter().zip(&outputs) {
@@ -110,7 +108,6 @@ pub fn run(args: &ProveArgs) -> Result<Report, Failure> {
     }
 
     report.json("output", tensors_json(&outputs));
-    report.json("proved_output", tensors_json(&proved));
     report.json("proof", proof_path.display().to_string());
     report.json("vk", vk_path.map(|p| p.display().to_string()));
     report.json("model_digest", hex(&verified.model));

@@ -1,6 +1,6 @@
 //! Evaluation in `f32`, tensor by tensor.
 
-use air::graph::{AXES, AxisMap, Kernel, PostOp, Tensor};
+use air::graph::{AXES, AxisMap, Kernel, Tensor};
 
 use super::{FloatGraph, FloatLayer, FloatTensor, FloatTerm};
 
@@ -62,16 +62,13 @@ impl FloatGraph {
         })
     }
 
-    /// The graph's outputs on row-major inputs, row-major, post-operations included.
+    /// The graph's outputs on row-major inputs, row-major.
     pub fn evaluate(&self, inputs: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, ShapeError> {
         let trace = self.trace(inputs)?;
-        let outputs = self.outputs.iter().map(|output| {
-            let tensor = &self.tensors[output.tensor];
-            let data = &trace.tensors[output.tensor];
-            let order = tensor.row_major();
-            let mut wide: Vec<f64> = order.iter().map(|&at| f64::from(data[at])).collect();
-            apply_post(&output.post, &tensor.geometry(), &mut wide);
-            wide.into_iter().map(|x| x as f32).collect()
+        let outputs = self.outputs.iter().map(|&output| {
+            let data = &trace.tensors[output];
+            let order = self.tensors[output].row_major();
+            order.into_iter().map(|at| data[at]).collect()
         });
         Ok(outputs.collect())
     }
@@ -226,33 +223,6 @@ impl<'a> Reader<'a> {
             }
         }
         any.then_some(&self.shifted)
-    }
-}
-
-/// Applies what a model does to an output after its last proved layer, position by position, to its
-/// row-major elements.
-pub fn apply_post(post: &[PostOp], tensor: &Tensor, data: &mut [f64]) {
-    for op in post {
-        match op {
-            PostOp::Softmax => softmax(tensor, data),
-        }
-    }
-}
-
-fn softmax(tensor: &Tensor, data: &mut [f64]) {
-    let positions = tensor.positions().max(1);
-    let at: Vec<usize> = tensor.row_major().iter().map(|i| i % positions).collect();
-    let mut max = vec![f64::NEG_INFINITY; positions];
-    for (&p, x) in at.iter().zip(&*data) {
-        max[p] = max[p].max(*x);
-    }
-    let mut sum = vec![0.0; positions];
-    for (&p, x) in at.iter().zip(&mut *data) {
-        *x = (*x - max[p]).exp();
-        sum[p] += *x;
-    }
-    for (&p, x) in at.iter().zip(data) {
-        *x /= sum[p];
     }
 }
 

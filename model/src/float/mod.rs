@@ -7,11 +7,9 @@
 
 mod eval;
 
-use air::graph::{
-    AXES, Axis, AxisMap, Dim, Encoding, Function, Kernel, Map, PostOp, Range, Tensor,
-};
+use air::graph::{AXES, Axis, AxisMap, Dim, Encoding, Function, Kernel, Map, Range, Tensor};
 
-pub use self::eval::{ShapeError, Trace, apply_post};
+pub use self::eval::{ShapeError, Trace};
 
 /// A tensor of the float graph: an input or a layer's output.
 #[derive(Clone, Debug, PartialEq)]
@@ -233,15 +231,6 @@ impl FloatLayer {
     }
 }
 
-/// An output of the graph.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FloatOutput {
-    /// Index of the tensor.
-    pub tensor: usize,
-    /// What the file does to it afterwards, outside the proof.
-    pub post: Vec<PostOp>,
-}
-
 /// A node of the ONNX file, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedNode {
@@ -260,8 +249,8 @@ pub struct FloatGraph {
     pub inputs: usize,
     /// Layers in order; layer `i` writes tensor `inputs + i`.
     pub layers: Vec<FloatLayer>,
-    /// Outputs, in the file's order.
-    pub outputs: Vec<FloatOutput>,
+    /// The tensors that are outputs, in the file's order.
+    pub outputs: Vec<usize>,
     /// The nodes the graph was made of, in the order they were read.
     pub nodes: Vec<ImportedNode>,
 }

@@ -24,8 +24,6 @@ pub(super) struct Expr {
     pub nodes: Vec<(String, String)>,
     /// Whether no element can be negative.
     pub is_nonnegative: bool,
-    /// Whether a softmax was applied: nothing else may be.
-    pub is_softmax: bool,
 }
 
 impl Expr {
@@ -40,7 +38,6 @@ impl Expr {
             scaler: None,
             nodes: Vec::new(),
             is_nonnegative: false,
-            is_softmax: false,
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn finish(graph: FloatGraph) -> Result<FloatGraph, ImportError> {
     }
     let mut outputs = graph.outputs;
     for output in &mut outputs {
-        output.tensor = rebuilt.views[&(output.tensor, [false; AXES])];
+        *output = rebuilt.views[&(*output, [false; AXES])];
     }
     Ok(FloatGraph {
         tensors: rebuilt.tensors,
@@ -112,7 +112,7 @@ fn way(term: &FloatTerm, tensors: &[FloatTensor]) -> Merged {
 
 fn live(graph: &FloatGraph) -> Vec<bool> {
     let mut is_live = vec![false; graph.tensors.len()];
-    graph.outputs.iter().for_each(|o| is_live[o.tensor] = true);
+    graph.outputs.iter().for_each(|&o| is_live[o] = true);
     for layer in graph.layers.iter().rev() {
         if is_live[layer.output] {
             layer.reads().for_each(|t| is_live[t] = true);

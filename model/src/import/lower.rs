@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use air::graph::{Axis, Function, MAX_EXTENT, MAX_LAYERS, PostOp};
+use air::graph::{Axis, Function, MAX_EXTENT, MAX_LAYERS};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::compose::{compose_all, compose_dense, is_dense, merged_bias};
@@ -13,7 +13,7 @@ use super::expr::Expr;
 use super::layout::Layout;
 use super::term::Linear;
 use super::{finish, fuse, ops, proto, registry};
-use crate::float::{FloatGraph, FloatLayer, FloatOutput, FloatTensor, ImportedNode};
+use crate::float::{FloatGraph, FloatLayer, FloatTensor, ImportedNode};
 
 /// Most elements one tensor of the graph may have.
 const MAX_TENSOR_ELEMENTS: usize = 1 << 26;
@@ -275,17 +275,6 @@ impl<'a> Lowering<'a> {
             return Err(unsupported(node, missing()));
         };
         let mut expr = expr.clone();
-        if expr.is_softmax
-            && !matches!(
-                node.op_type.as_str(),
-                "Identity" | "Dropout" | "Reshape" | "Flatten" | "Squeeze"
-            )
-        {
-            return Err(unsupported(
-                node,
-                "it follows a Softmax, which is supported at the end of a model only",
-            ));
-        }
         self.read.insert(name.to_owned());
         let left = self.uses.entry(name.to_owned()).or_default();
         *left = left.saturating_sub(1);
@@ -467,7 +456,6 @@ impl<'a> Lowering<'a> {
         self.add_tensor(&name, &expr.layout, is_nonnegative);
         *expr = Expr {
             is_nonnegative,
-            is_softmax: expr.is_softmax,
             ..Expr::tensor(&name, output, expr.layout.clone())
         };
         Ok(())
@@ -491,7 +479,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn outputs(mut self, graph: &GraphProto) -> Result<FloatGraph, ImportError> {
-        let mut outputs: Vec<FloatOutput> = Vec::with_capacity(graph.output.len());
+        let mut outputs: Vec<usize> = Vec::with_capacity(graph.output.len());
         for output in &graph.output {
             let finished = self.finish_output(&output.name, &outputs)?;
             outputs.push(finished);
@@ -512,11 +500,7 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    fn finish_output(
-        &mut self,
-        name: &str,
-        before: &[FloatOutput],
-    ) -> Result<FloatOutput, ImportError> {
+    fn finish_output(&mut self, name: &str, before: &[usize]) -> Result<usize, ImportError> {
         if self.is_constant(name) {
             return Err(ImportError::Output {
                 name: name.to_owned(),
@@ -534,7 +518,7 @@ impl<'a> Lowering<'a> {
         if expr.as_tensor().is_some() {
             expr.nodes.clear();
         }
-        let is_taken = |t: usize| t < self.inputs || before.iter().any(|o| o.tensor == t);
+        let is_taken = |t: usize| t < self.inputs || before.contains(&t);
         if expr.as_tensor().is_some_and(is_taken) {
             note(&node, &mut expr);
         }
@@ -543,16 +527,14 @@ impl<'a> Lowering<'a> {
         self.tensors[tensor].name = name.to_owned();
         self.tensors[tensor].shape = expr.shape();
         self.tensors[tensor].dims = expr.layout.digits();
-        let post = expr.is_softmax.then_some(PostOp::Softmax);
-        Ok(FloatOutput {
-            tensor,
-            post: post.into_iter().collect(),
-        })
+        Ok(tensor)
     }
 }
 
 /// Remembers a node as part of the pending work.
 pub(super) fn note(node: &NodeProto, expr: &mut Expr) {
     let entry = (proto::node_name(node), node.op_type.clone());
-    expr.nodes.push(entry);
+    if expr.nodes.last() != Some(&entry) {
+        expr.nodes.push(entry);
+    }
 }

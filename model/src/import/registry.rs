@@ -12,8 +12,6 @@ pub enum Status {
     Proved,
     /// Costs nothing: it only renames or re-indexes elements.
     Free,
-    /// Computed in floating point after the proof, and only at the end of a model.
-    AfterProof,
     /// Accepted where all its inputs are constants; folded away at import.
     ConstantOnly,
 }
@@ -24,7 +22,6 @@ impl Status {
         match self {
             Self::Proved => "proved",
             Self::Free => "free",
-            Self::AfterProof => "after the proof",
             Self::ConstantOnly => "constants only",
         }
     }
@@ -59,10 +56,11 @@ const fn op(
 
 /// Every supported operator, in alphabetical order.
 pub const fn operators() -> &'static [OperatorInfo] {
-    use Status::{AfterProof, ConstantOnly, Free, Proved};
+    use Status::{ConstantOnly, Free, Proved};
     #[rustfmt::skip]
     const OPERATORS: &[OperatorInfo] = &[
         op("Add", Proved, &[], "of two values that lie alike, or with a constant for each channel"),
+        op("ArgMax", Proved, &["axis", "keepdims", "select_last_index"], "over all channels"),
         op("AveragePool", Proved, &["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"], "up to three dimensions"),
         op("BatchNormalization", Proved, &["epsilon", "momentum", "spatial", "training_mode"], "inference only; folded into a linear layer"),
         op("Cast", Free, &["to", "saturate"], "between float types, or of constants"),
@@ -87,12 +85,14 @@ pub const fn operators() -> &'static [OperatorInfo] {
         op("HardSwish", Proved, &[], "also written with HardSigmoid or Clip"),
         op("Identity", Free, &[], ""),
         op("LeakyRelu", Proved, &["alpha"], "also written as Max(x, c * x)"),
+        op("LogSoftmax", Proved, &["axis"], "over all channels, or whole axes"),
         op("MatMul", Proved, &[], "one side constant"),
         op("Max", ConstantOnly, &[], "or of x and c * x, which is LeakyRelu"),
         op("MaxPool", Proved, &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"], "up to three dimensions"),
         op("Mul", Proved, &[], "with a constant for each channel, or with a value of one position"),
         op("PRelu", Proved, &[], "constant slope for each channel"),
         op("Pad", Proved, &["mode", "pads", "value"], "modes constant, edge, reflect"),
+        op("ReduceMax", Proved, &["axes", "keepdims", "noop_with_empty_axes"], "over all channels, or whole axes"),
         op("ReduceMean", Proved, &["axes", "keepdims", "noop_with_empty_axes"], "over positions"),
         op("Relu", Proved, &[], ""),
         op("Reshape", Free, &["allowzero", "shape"], "target shape constant; elements stay where they are"),
@@ -100,7 +100,7 @@ pub const fn operators() -> &'static [OperatorInfo] {
         op("Shape", ConstantOnly, &["start", "end"], "shapes are bound at import, so this is a constant"),
         op("Sigmoid", Proved, &[], ""),
         op("Slice", Proved, &["axes", "ends", "starts"], "positive steps"),
-        op("Softmax", AfterProof, &["axis"], "over the features, only at the end"),
+        op("Softmax", Proved, &["axis"], "over all channels, or whole axes"),
         op("Softplus", Proved, &[], ""),
         op("Split", Proved, &["axis", "num_outputs", "split"], ""),
         op("Squeeze", Free, &["axes"], ""),

@@ -60,7 +60,6 @@ pub(super) fn concat(
         scaler: None,
         nodes: Vec::new(),
         is_nonnegative,
-        is_softmax: false,
     };
     note(node, &mut out);
     Ok(out)

@@ -89,6 +89,11 @@ impl<'a> Effective<'a> {
                 self.bias[first + i % outputs] += f64::from(w) * offset;
             }
         }
+        // Sums and copies are constants, however they are written.
+        if layer.scaler.is_none() && term.values.iter().all(|w| w.abs() == 1.0) {
+            let bits = input.encoding.frac_bits(0);
+            self.taps_least = Some(self.taps_least.map_or(bits, |b| b.max(bits)));
+        }
         self.largest = values.iter().fold(self.largest, |m, v| m.max(v.abs()));
         self.terms.push(EffectiveTerm { term, values });
     }

@@ -73,7 +73,7 @@ fn can_scale(graph: &FloatGraph, index: usize) -> bool {
     matches!(layer.activation, Function::Relu | Function::Identity)
         && !layer.is_exact
         && layer.terms.iter().all(learned)
-        && !graph.outputs.iter().any(|o| o.tensor == output)
+        && !graph.outputs.contains(&output)
         && !is_gate
         && readers.peek().is_some()
         && readers.all(|t| learned(t) && is_whole(t))

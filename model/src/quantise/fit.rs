@@ -9,7 +9,7 @@ use super::report::LayerReport;
 use super::scales::{self, LayerBits};
 use super::tables::Wish;
 use crate::FIELD_MODULUS;
-use crate::float::{FloatGraph, FloatLayer};
+use crate::float::{FloatGraph, FloatLayer, FloatTerm};
 
 /// Larger shifts would need taller range tables than they are worth.
 pub(super) const MAX_SHIFT: i16 = 16;
@@ -57,8 +57,8 @@ pub(super) fn fit(
     };
     if layer.is_exact {
         return search
-            .exact()
-            .ok_or_else(|| fail("what it compares has scales too far apart"));
+            .exact(width.bits)
+            .ok_or_else(|| fail("it compares too many elements, or scales too far apart"));
     }
     let pre = &calibration.pre_activations[index];
     let reach = search.effective.reach;
@@ -170,37 +170,74 @@ impl Search<'_> {
         })
     }
 
-    /// A layer whose integers are those of its inputs, or differences of them.
-    fn exact(&self) -> Option<Fitted> {
+    /// A layer that adds up the integers of its inputs, at the finest of their scales: nothing is rounded
+    /// before the activation.
+    fn exact(&self, bits: u32) -> Option<Fitted> {
         let inputs = || self.layer.terms.iter().map(|t| &self.done.tensors[t.input]);
         let frac = inputs().map(|t| t.encoding.frac_bits(0)).max()?;
-        // A difference counts from 0: what it is added to is a tensor that may be negative.
-        let signed = inputs().any(|t| t.range.lo < 0);
-        let ends = inputs().filter(|t| !signed || t.range.lo < 0).map(|t| {
-            let step = 1i64
-                .checked_shl((frac - t.encoding.frac_bits(0)) as u32)
-                .unwrap_or(0);
-            (i64::from(t.range.lo) * step, i64::from(t.range.hi) * step)
-        });
-        let (lo, hi) = ends.fold((0, 0), |(a, b), (lo, hi)| (a.min(lo), b.max(hi)));
-        let image = match self.layer.activation {
-            Function::Relu => (0, hi - lo),
-            _ => (lo, hi),
-        };
-        if image.1 - image.0 > MAX_IMAGE {
-            return None;
-        }
-        let range = Range {
-            lo: image.0 as i32,
-            hi: image.1 as i32,
-        };
-        let activation = Activation {
-            function: self.layer.activation,
-            ..Activation::identity(range, frac)
+        let activation = match self.layer.activation {
+            Function::Identity | Function::Relu => {
+                let (lo, hi) = self.exact_image(frac)?;
+                let range = Range {
+                    lo: i32::try_from(lo).ok()?,
+                    hi: i32::try_from(hi).ok()?,
+                };
+                Activation {
+                    function: self.layer.activation,
+                    ..Activation::identity(range, frac)
+                }
+            }
+            function => {
+                let (lo, hi) = self.bounds_at(frac)?;
+                let unit = scales::exp2(-frac);
+                scales::exact(function, frac, bits, (lo as f64 * unit, hi as f64 * unit))
+            }
         };
         let mut fitted = self.attempt(frac, activation)?;
         fitted.reason = "exact: integers as they are".to_owned();
         Some(fitted)
+    }
+
+    /// All values of a layer that compares integers or counts with them.
+    fn exact_image(&self, frac: i16) -> Option<(i64, i64)> {
+        let inputs = || self.layer.terms.iter().map(|t| &self.done.tensors[t.input]);
+        let is_unit = |t: &FloatTerm| t.values.iter().all(|w| w.abs() == 1.0);
+        let has_bias = self.layer.bias.iter().any(|&b| b != 0.0);
+        let (lo, hi) = if has_bias || !self.layer.terms.iter().all(is_unit) {
+            self.bounds_at(frac)?
+        } else {
+            // A difference counts from 0: what it is added to is a tensor that may be negative.
+            let signed = inputs().any(|t| t.range.lo < 0);
+            let ends = inputs().filter(|t| !signed || t.range.lo < 0).map(|t| {
+                let step = 1i64
+                    .checked_shl((frac - t.encoding.frac_bits(0)) as u32)
+                    .unwrap_or(0);
+                (i64::from(t.range.lo) * step, i64::from(t.range.hi) * step)
+            });
+            let (lo, hi) = ends.fold((0, 0), |(a, b), (lo, hi)| (a.min(lo), b.max(hi)));
+            match self.layer.activation {
+                Function::Relu => (0, hi - lo),
+                _ => (lo, hi),
+            }
+        };
+        (hi - lo <= MAX_IMAGE).then_some((lo, hi))
+    }
+
+    /// The smallest and the largest accumulator at a scale.
+    fn bounds_at(&self, acc_frac: i16) -> Option<(i64, i64)> {
+        let (terms, weights) = self.effective.round(acc_frac)?;
+        let range = Range { lo: 0, hi: 0 };
+        let layer = Layer {
+            name: String::new(),
+            terms,
+            output: TensorId(self.layer.output as u32),
+            requant: Requant {
+                shift: 0,
+                excess_bits: 0,
+                activation: Activation::identity(range, acc_frac),
+            },
+        };
+        Some(weights.accumulator_bounds(self.done, &layer))
     }
 }
 

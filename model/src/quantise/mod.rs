@@ -28,7 +28,7 @@ mod report;
 mod scales;
 mod tables;
 
-use air::graph::{Encoding, Graph, Model, ModelError, Tensor, TensorId};
+use air::graph::{Encoding, Function, Graph, Model, ModelError, Tensor, TensorId};
 
 pub use self::calibrate::synthetic_samples;
 use self::calibrate::{Calibration, calibrate};
@@ -286,8 +286,7 @@ fn build(
     let elements: Vec<usize> = (graph.layers.iter())
         .map(|layer| graph.tensors[layer.output].len())
         .collect();
-    let is_output = |layer: &FloatLayer| graph.outputs.iter().any(|o| o.tensor == layer.output);
-    let is_free = |layer: &FloatLayer| !layer.is_exact && !is_output(layer);
+    let is_free = |layer: &FloatLayer| !layer.is_exact && !has_scores(graph, layer);
     let free: Vec<bool> = graph.layers.iter().map(is_free).collect();
     let none = vec![Wish::NONE; graph.layers.len()];
     let (mut done, mut fitted) = fit_all(graph, &inputs, calibration, options, &none)?;
@@ -306,6 +305,15 @@ fn build(
     })
 }
 
+/// Whether a layer writes an output of the model, or what a Softmax or an ArgMax makes one of.
+fn has_scores(graph: &FloatGraph, layer: &FloatLayer) -> bool {
+    let compares = |l: &FloatLayer| {
+        matches!(l.activation, Function::Exp | Function::Step)
+            && l.terms.iter().any(|t| t.input == layer.output)
+    };
+    graph.outputs.contains(&layer.output) || graph.layers.iter().any(compares)
+}
+
 /// Fits every layer in order. The graph that comes back has tensors, and no layers.
 fn fit_all(
     graph: &FloatGraph,
@@ -319,14 +327,13 @@ fn fit_all(
         tensors: inputs.to_vec(),
         layers: Vec::new(),
         inputs: (0..graph.inputs).map(id).collect(),
-        outputs: graph.outputs.iter().map(|o| id(o.tensor)).collect(),
-        post: graph.outputs.iter().map(|o| o.post.clone()).collect(),
+        outputs: graph.outputs.iter().map(|&o| id(o)).collect(),
     };
     let mut all = Vec::with_capacity(graph.layers.len());
     for (i, layer) in graph.layers.iter().enumerate() {
-        let is_output = graph.outputs.iter().any(|o| o.tensor == layer.output);
         let positions = graph.tensors[layer.output].positions();
-        let bits = scales::layer_bits(layer.activation, positions, is_output, options);
+        let is_last = has_scores(graph, layer);
+        let bits = scales::layer_bits(layer.activation, positions, is_last, options);
         let fitted = fit::fit(layer, &done, calibration, i, bits, wishes[i])?;
         let activation = fitted.layer.requant.activation;
         let encoding = Encoding::Uniform {

@@ -1,6 +1,6 @@
 //! Power-of-two scales: how many fractional bits a tensor gets.
 
-use air::graph::{Activation, Encoding, Function, MAX_FRAC_BITS, Range};
+use air::graph::{Activation, Encoding, Function, LOG_REACH, MAX_FRAC_BITS, Range};
 
 use super::QuantOptions;
 use super::calibrate::{Calibration, Stats};
@@ -30,27 +30,27 @@ pub(super) struct LayerBits {
     pub headroom: f64,
     /// What rounded weights may do to a result, in its units.
     pub weight_noise: f64,
-    /// Whether the result is no output of the model.
+    /// Whether other layers with weights read the result.
     pub is_hidden: bool,
 }
 
-/// The widths of a layer. Linear outputs get one bit more: nothing downstream averages their
+/// The widths of a layer. Linear scores, `is_last`, get one bit more: nothing downstream averages their
 /// rounding, and the headroom costs up to one.
 pub(super) fn layer_bits(
     activation: Function,
     positions: usize,
-    is_output: bool,
+    is_last: bool,
     options: &QuantOptions,
 ) -> LayerBits {
     let is_image = positions >= IMAGE_POSITIONS;
     let linear = options.output_bits.unwrap_or((options.bits + 1).min(16));
     LayerBits {
-        bits: if is_output && !is_squashing(activation) {
+        bits: if is_last && !is_squashing(activation) {
             linear
         } else {
             options.bits
         },
-        headroom: match (is_output, is_image) {
+        headroom: match (is_last, is_image) {
             (true, _) => OUTPUT_HEADROOM,
             (false, true) => IMAGE_HEADROOM,
             (false, false) => HEADROOM,
@@ -60,7 +60,7 @@ pub(super) fn layer_bits(
         } else {
             WEIGHT_NOISE
         },
-        is_hidden: !is_output,
+        is_hidden: !is_last,
     }
 }
 
@@ -172,6 +172,52 @@ pub(super) fn activation(
             squashing(function, pre, reach, width.bits)
         }
         _ => bent(function, pre, reach, width),
+    }
+}
+
+/// Fractional bits of an exponential of at most 1, and of a probability.
+const EXP_BITS: i16 = 15;
+
+/// The activation of a layer whose accumulators are exact, `frac` bits behind the point and between `lo` and
+/// `hi`.
+///
+/// Errors, for `b` bits: a probability is `e^(x − ln Σ)`. Its argument is rounded to `2^(3−b)`, and a logarithm's
+/// argument to the same relative precision, so that a probability is wrong by at most `2^(2−b)` of itself for
+/// each, and by half a unit of [`EXP_BITS`].
+pub(super) fn exact(function: Function, frac: i16, bits: u32, (lo, hi): (f64, f64)) -> Activation {
+    let round = |x: f64, frac: i16| (x * exp2(frac)).round() as i32;
+    let of = |function, in_frac_bits, out_frac_bits, domain, image| Activation {
+        function,
+        in_frac_bits,
+        out_frac_bits,
+        domain,
+        image,
+    };
+    let to = |lo, hi| Range { lo, hi };
+    let fine = bits as i16 - 3;
+    match function {
+        Function::Exp => {
+            // Below, the result is less than half a unit.
+            let vanishes = -f64::from(EXP_BITS + 1) * core::f64::consts::LN_2;
+            let grid = frac.min(fine);
+            let domain = to(round(vanishes.max(lo), grid) - 1, 0);
+            of(function, grid, EXP_BITS, domain, to(0, 1 << EXP_BITS))
+        }
+        Function::Log { lo: from } => {
+            let most = (hi / from.value()).clamp(1.0, LOG_REACH);
+            let grid = frac.min(fine - from.value().log2() as i16);
+            let domain = to(round(from.value(), grid), round(from.value() * most, grid));
+            let out = bits as i16 - 1;
+            of(
+                function,
+                grid,
+                out,
+                domain,
+                to(0, round(most.ln(), out) + 1),
+            )
+        }
+        // Any other function of integers: the sign is all that is asked.
+        _ => of(function, frac, 0, to(-1, 0), to(0, 1)),
     }
 }
 

@@ -69,8 +69,8 @@ impl Case {
 
     /// The reference outputs `out_…`, each flat over all samples, in the order of the model.
     pub fn all_reference_outputs(&self) -> Vec<Option<Vec<f64>>> {
-        let one = |o: &model::FloatOutput| {
-            let name = format!("out_{}", self.graph.tensors[o.tensor].name);
+        let one = |&o: &usize| {
+            let name = format!("out_{}", self.graph.tensors[o].name);
             let array = self.data.arrays.iter().find(|a| a.name == name);
             array.map(|a| a.values.clone())
         };

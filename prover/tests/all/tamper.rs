@@ -6,7 +6,7 @@
 
 use crate::common::attack::{EF, F, constraints, shown};
 use crate::common::{MODULUS, P, Prover, Spec, input, mlp};
-use air::graph::{Encoding, Function, Graph, GraphError, PostOp, Range, TensorId};
+use air::graph::{Encoding, Function, Graph, GraphError, Range, TensorId};
 use air::layout::{Layout, LayoutError};
 use air::statement::{Disclosed, Policy, Statement, StatementError};
 use p3_field::PrimeCharacteristicRing;
@@ -316,11 +316,9 @@ fn rejects_a_change_of_every_field_of_a_verifying_key() {
     assert_eq!(refused(&|key| key.profile = 4), pow);
     assert_eq!(refused(&|key| key.fixed = weights.clone()), Buses);
     assert_eq!(refused(&|key| key.weights = fixed.clone()), Buses);
-    // Names and post-operations do not touch the arithmetic, and still belong to the statement.
+    // Names do not touch the arithmetic, and still belong to the statement.
     assert_eq!(refused(&|key| key.graph.tensors[0].name.push('!')), Buses);
     assert_eq!(refused(&|key| key.graph.layers[0].name.push('!')), Buses);
-    let softmax = air::graph::PostOp::Softmax;
-    assert_eq!(refused(&|key| key.graph.post[0].push(softmax)), Buses);
     assert_eq!(
         refused(&|key| key.graph.tensors[0].encoding = Encoding::Uniform { frac_bits: 1 }),
         Buses
@@ -335,7 +333,6 @@ fn rejects_graphs_that_are_wired_wrongly() {
         layers: _,
         inputs: _,
         outputs: _,
-        post: _,
     } = &f.key.key.graph;
     let refused = |change: &dyn Fn(&mut Graph)| {
         let mut key = f.key.key.clone();
@@ -350,10 +347,6 @@ fn rejects_graphs_that_are_wired_wrongly() {
     assert_eq!(refused(&|g| g.layers.clear()), count("layers", 0, 4096));
     assert_eq!(refused(&|g| g.inputs.clear()), count("inputs", 0, 64));
     assert_eq!(refused(&|g| g.outputs.clear()), count("outputs", 0, 64));
-    assert_eq!(
-        refused(&|g| g.post.clear()),
-        count("post-operation lists", 0, 1)
-    );
     let wiring = |tensor| GraphError::Wiring { tensor };
     assert_eq!(refused(&|g| g.inputs[0].0 = 1), wiring(0));
     assert_eq!(refused(&|g| g.outputs[0].0 = 0), wiring(0));
@@ -371,7 +364,6 @@ fn rejects_graphs_that_are_wired_wrongly() {
     assert_eq!(
         refused(&|g| {
             g.outputs.push(g.outputs[0]);
-            g.post.push(vec![]);
         }),
         wiring(2)
     );
@@ -433,14 +425,6 @@ fn rejects_a_change_of_every_field_of_a_proof_file() {
 fn rejects_graphs_that_are_small_to_write_and_large_to_use() {
     // Anybody can write a key: what it makes its reader do must be bounded.
     let model = mlp(&Spec::default());
-    let mut graph = model.graph.clone();
-    graph.post = vec![vec![PostOp::Softmax; 2]];
-    let error = graph.validate(MODULUS);
-    assert!(
-        matches!(error, Err(GraphError::Count { max: 1, .. })),
-        "{error:?}"
-    );
-
     // A chain of tables of 2^16 entries each, every one different.
     let mut graph = model.graph.clone();
     let (input, output) = (graph.tensors[0].clone(), graph.tensors[1].clone());

@@ -73,7 +73,6 @@ pub fn chain(
             outputs: vec![TensorId(layers.len() as u32)],
             layers,
             inputs: vec![TensorId(0)],
-            post: vec![vec![]],
         },
         weights,
     }
@@ -271,7 +270,6 @@ fn model(tensors: Vec<Tensor>, layers: Vec<Layer>, weights: Vec<LayerWeights>) -
             inputs: vec![TensorId(0)],
             outputs,
             layers,
-            post: vec![vec![]],
         },
         weights,
     }

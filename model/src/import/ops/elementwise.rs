@@ -101,7 +101,6 @@ fn sum(
         scaler: None,
         nodes,
         is_nonnegative: a.is_nonnegative && b.is_nonnegative,
-        is_softmax: false,
     };
     note(node, &mut out);
     Ok(out)

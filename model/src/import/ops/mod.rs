@@ -5,6 +5,7 @@ mod dense;
 mod elementwise;
 mod pad;
 mod pool;
+mod reduce;
 mod resize;
 mod shape;
 mod unary;
@@ -31,6 +32,7 @@ pub(super) fn is_spatial(op: &str) -> bool {
             | "Resize"
             | "Upsample"
             | "Pad"
+            | "ReduceMax"
             | "ReduceMean"
             | "BatchNormalization"
     )
@@ -61,12 +63,13 @@ pub(super) fn lower(
         "MaxPool" => pool::max_pool(lowering, node),
         "AveragePool" => pool::average_pool(lowering, node),
         "GlobalAveragePool" | "ReduceMean" => pool::global_average(lowering, node),
-        "GlobalMaxPool" => pool::global_max(lowering, node),
+        "GlobalMaxPool" | "ReduceMax" => reduce::maximum(lowering, node),
+        "ArgMax" => reduce::arg_max(lowering, node),
         "Pad" => pad::pad(lowering, node),
         "Resize" | "Upsample" => resize::resize(lowering, node),
         "Concat" => shape::concat(lowering, node),
         "Slice" => shape::slice(lowering, node),
-        "Softmax" => unary::softmax(lowering, node),
+        "Softmax" | "LogSoftmax" => reduce::softmax(lowering, node),
         "Identity" => lowering.read(node, input(node, 0)?),
         "Dropout" => unary::dropout(lowering, node),
         "Cast" => unary::cast(lowering, node),

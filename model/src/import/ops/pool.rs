@@ -155,7 +155,7 @@ pub(super) fn max_pool(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<
 }
 
 /// A value whose terms are parts of tensors as they are.
-fn comparable(
+pub(super) fn comparable(
     lowering: &mut Lowering<'_>,
     node: &NodeProto,
     mut x: Expr,
@@ -277,33 +277,4 @@ fn larger(
     lowering.materialise_exactly(node, &mut difference, Function::Relu)?;
     max.terms.extend(difference.terms);
     Ok(max)
-}
-
-/// `GlobalMaxPool`: halves are compared with each other.
-pub(super) fn global_max(
-    lowering: &mut Lowering<'_>,
-    node: &NodeProto,
-) -> Result<Expr, ImportError> {
-    let x = image(lowering, node, input(node, 0)?)?;
-    let mut x = comparable(lowering, node, x)?;
-    for (i, &a) in spatial_axes(x.layout.rank()).iter().enumerate() {
-        while x.extent()[a] > 1 {
-            x = comparable(lowering, node, x)?;
-            let n = x.extent()[a];
-            // With an odd number the middle is in both halves.
-            let half = n.div_ceil(2);
-            let low = slide(lowering, node, &x, i, (1, 0), half as usize)?;
-            let high = slide(
-                lowering,
-                node,
-                &x,
-                i,
-                (1, half as i32 - n as i32),
-                half as usize,
-            )?;
-            x = larger(lowering, node, low, &high, a, 0..half)?;
-        }
-    }
-    note(node, &mut x);
-    Ok(x)
 }

@@ -7,7 +7,7 @@ use super::super::constant;
 use super::super::error::ImportError;
 use super::super::expr::Expr;
 use super::super::lower::{Lowering, note, unsupported};
-use super::{attribute, axis, float, input, int, optional_input, text};
+use super::{attribute, float, input, int, optional_input, text};
 
 /// Operators that apply a function to every element.
 pub(super) fn activation(
@@ -69,28 +69,6 @@ fn clip(lowering: &Lowering<'_>, node: &NodeProto) -> Result<Function, ImportErr
         }),
         _ => Err(unsupported(node, "its bounds are out of order")),
     }
-}
-
-/// Recorded, not proved: it must run over all features of a position, and nothing may follow.
-pub(super) fn softmax(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Expr, ImportError> {
-    let mut x = lowering.read(node, input(node, 0)?)?;
-    let rank = x.layout.rank();
-    let coerces = lowering.opset < 13;
-    let axis = axis(node, int(node, "axis", if coerces { 1 } else { -1 }), rank)?;
-    let last = if coerces { rank } else { axis + 1 };
-    let digits = x.layout.dims()[axis..last].concat();
-    let width: usize = digits.iter().map(|d| d.size as usize).product();
-    let are_features = digits.iter().all(|d| d.axis == air::graph::Axis::Feature);
-    if !are_features || width != x.features() {
-        let reason = format!(
-            "it normalises {width} elements, but a position has {} features",
-            x.features()
-        );
-        return Err(unsupported(node, reason));
-    }
-    lowering.materialise(node, &mut x, Function::Identity)?;
-    x.is_softmax = true;
-    Ok(x)
 }
 
 /// Nothing is dropped at inference.

@@ -147,7 +147,6 @@ pub fn mlp(spec: &Spec<'_>) -> Model {
             layers,
             inputs: vec![TensorId(0)],
             outputs,
-            post: vec![vec![]],
         },
         weights,
     };
@@ -203,7 +202,6 @@ pub fn affine(values: &[i16], bias: i32, requant: Requant) -> Model {
             }],
             inputs: vec![TensorId(0)],
             outputs: vec![TensorId(1)],
-            post: vec![vec![]],
         },
         weights: vec![LayerWeights::dense(values.to_vec(), vec![bias])],
     };

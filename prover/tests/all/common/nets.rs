@@ -149,7 +149,6 @@ impl Net {
             layers: vec![],
             inputs: vec![],
             outputs: vec![],
-            post: vec![],
         };
         let (lo, hi) = weights.accumulator_bounds(&graph, &layer);
         while layer.requant.representable().0 > lo || layer.requant.representable().1 < hi {
@@ -177,7 +176,6 @@ impl Net {
                 tensors: self.tensors,
                 layers: self.layers,
                 inputs: (0..self.inputs as u32).map(TensorId).collect(),
-                post: vec![vec![]; outputs.len()],
                 outputs,
             },
             weights: self.weights,
@@ -328,7 +326,6 @@ pub fn small() -> Model {
     let _ = net.layer(3, [1; 3], vec![net.flat(gated, 3)], Function::Identity, 6);
     let mut model = net.finish();
     model.graph.outputs.push(strided);
-    model.graph.post.push(vec![]);
     model
         .validate(MODULUS)
         .expect("a tensor may be read and shown");
