@@ -1,9 +1,10 @@
 //! # Which tensors share an activation table, and how wide its rows are
 //!
-//! Four kinds of tensors want rows of different shapes: those with one position a channel (dense layers),
-//! those that are looked up and nothing else (comparisons of a maximum), those with remainders, and those that
-//! saturate beyond their table. Each way of putting kinds together is priced with the best lanes and limbs it
-//! can have; the cheapest is taken.
+//! Tensors want rows of different shapes. Those with one position a channel (dense layers) want a single
+//! lane. Of the others, those that are looked up and nothing else (comparisons of a maximum), those with
+//! remainders, and those that saturate beyond their table differ in the cells of a lane; and small images, or
+//! images of which a stride reads small phases, leave lanes of wide rows unused. Each way of putting these kinds
+//! together is priced with the best lanes and limbs it can have; the cheapest is taken.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -12,7 +13,7 @@ use super::TermIds;
 use super::cost::{self, MAX_LANES};
 use crate::chips::activation::grid::{Demand, Grid};
 use crate::chips::activation::{Limbs, RowShape, readers_of, slots_for};
-use crate::graph::{Graph, Kernel};
+use crate::graph::Graph;
 use crate::hiding::Hiding;
 use crate::logup::lookup_width;
 
@@ -37,13 +38,15 @@ pub struct TablePlan {
 }
 
 /// Kinds of tensors.
-const KINDS: usize = 4;
+const KINDS: usize = 7;
+/// Phases of at most so many positions are narrow.
+const NARROW: usize = 64;
 
 /// Every way of putting kinds together: for each kind the index of its part, parts numbered in order of
-/// their first kind.
-fn partitions() -> Vec<[usize; KINDS]> {
+/// their first kind. Kinds no tensor is of are a part with the first.
+fn partitions(is_used: [bool; KINDS]) -> Vec<[usize; KINDS]> {
     let mut partitions = alloc::vec![([0; KINDS], 0)];
-    for kind in 0..KINDS {
+    for kind in (0..KINDS).filter(|&kind| is_used[kind]) {
         partitions = (partitions.into_iter())
             .flat_map(|(parts, used)| {
                 (0..=used).map(move |part| {
@@ -59,21 +62,32 @@ fn partitions() -> Vec<[usize; KINDS]> {
 
 /// The activation tables of a graph.
 pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TablePlan> {
-    let kinds: Vec<usize> = (0..graph.tensors.len())
-        .map(|tensor| kind(graph, tensor))
-        .collect();
-    // The price of a part depends on its tensors only, and parts recur.
-    let mut priced: BTreeMap<Vec<usize>, (u64, TablePlan)> = BTreeMap::new();
-    let candidates = partitions().into_iter().map(|parts| {
+    let mut kinds: [Option<Facts>; KINDS] = Default::default();
+    for tensor in 0..graph.tensors.len() {
+        let facts = Facts::of(graph, ids, tensor);
+        let kind = &mut kinds[kind(graph, ids, tensor)];
+        match kind {
+            None => *kind = Some(facts),
+            Some(known) => known.join(&facts),
+        }
+    }
+    // Parts recur.
+    let mut priced: BTreeMap<[bool; KINDS], (u64, TablePlan)> = BTreeMap::new();
+    let is_used = core::array::from_fn(|kind| kinds[kind].is_some());
+    let candidates = partitions(is_used).into_iter().map(|parts| {
         let tables: Vec<(u64, TablePlan)> = (0..KINDS)
             .filter_map(|part| {
-                let of_part = |t: &usize| parts[kinds[*t]] == part;
-                let tensors: Vec<usize> = (0..kinds.len()).filter(of_part).collect();
-                if tensors.is_empty() {
-                    return None;
-                }
-                let price = || Facts::new(graph, ids, tensors.clone(), hiding).best();
-                Some(priced.entry(tensors.clone()).or_insert_with(price).clone())
+                let is_member: [bool; KINDS] =
+                    core::array::from_fn(|kind| is_used[kind] && parts[kind] == part);
+                let members = kinds.iter().zip(is_member).filter(|(_, is_member)| *is_member);
+                let mut facts = members.filter_map(|(facts, _)| facts.as_ref());
+                let first = facts.next()?;
+                let price = || {
+                    let mut all = first.clone();
+                    facts.for_each(|more| all.join(more));
+                    all.best(hiding)
+                };
+                Some(priced.entry(is_member).or_insert_with(price).clone())
             })
             .collect();
         let cost: u64 = tables.iter().map(|(cost, _)| cost).sum();
@@ -84,16 +98,18 @@ pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TableP
     best.map(|(_, plans)| plans).unwrap_or_default()
 }
 
-/// 0: one position a channel; 1: looked up only; 2: with a remainder; 3: with an excess as well.
-fn kind(graph: &Graph, tensor: usize) -> usize {
-    let positions = Demand::of(graph, tensor).positions(&graph.tensors[tensor]);
+/// 0: one position a channel. Else 1, 2: looked up only; 3, 4: with a remainder; 5, 6: with an excess as well;
+/// the second of each with narrow phases.
+fn kind(graph: &Graph, ids: &TermIds, tensor: usize) -> usize {
+    let demand = Demand::of(graph, ids, tensor);
     let (shift, excess) = bits(graph, tensor);
-    match (positions, shift, excess) {
-        (1, _, _) => 0,
+    let first = match (demand.positions(&graph.tensors[tensor]), shift, excess) {
+        (1, _, _) => return 0,
         (_, 0, 0) => 1,
-        (_, _, 0) => 2,
-        _ => 3,
-    }
+        (_, _, 0) => 3,
+        _ => 5,
+    };
+    first + usize::from(demand.phase(&graph.tensors[tensor]) <= NARROW)
 }
 
 /// Bits of the remainder and of the excess of a tensor. A ranged input is all remainder.
@@ -108,62 +124,61 @@ fn bits(graph: &Graph, tensor: usize) -> (u8, u8) {
 }
 
 /// What the price of a table depends on.
-struct Facts<'a> {
-    hiding: Option<&'a Hiding>,
+#[derive(Clone)]
+struct Facts {
     tensors: Vec<usize>,
-    /// Rows for each number of lanes from 1 on.
+    /// Rows of tensors, for each number of lanes from 1 on.
     rows: Vec<usize>,
-    /// What a row has beside its lanes.
-    shape: RowShape,
+    /// Most positions of a channel.
+    widest: usize,
+    weighted: usize,
+    slots: usize,
+    gates: bool,
+    /// Of remainders and excesses, each pair once.
     bits: Vec<(u8, u8)>,
 }
 
-impl<'a> Facts<'a> {
-    fn new(graph: &Graph, ids: &TermIds, tensors: Vec<usize>, hiding: Option<&'a Hiding>) -> Self {
-        let readers: Vec<_> = tensors.iter().map(|&t| readers_of(graph, ids, t)).collect();
-        let (weighted, slots) = slots_for(readers.iter().map(Vec::as_slice));
-        let demands: Vec<_> = tensors
-            .iter()
-            .map(|&t| (&graph.tensors[t], Demand::of(graph, t)))
-            .collect();
-        let masks = hiding.map_or(0, |h| h.bands_for(false, true).rows());
-        let rows = |lanes: usize| -> usize {
-            let own = demands
-                .iter()
-                .map(|(tensor, demand)| Grid::rows_for(tensor, demand, lanes as u32));
-            own.sum::<usize>() + 1 + masks
-        };
-        let widest = demands
-            .iter()
-            .map(|(tensor, demand)| demand.positions(tensor))
-            .max()
-            .unwrap_or(1)
-            .min(MAX_LANES);
-        let gates = graph.terms().any(|(_, term)| match term.map.kernel {
-            Kernel::Gate(id) => tensors.contains(&id.index()),
-            Kernel::Weights | Kernel::Taps(_) => false,
-        });
+impl Facts {
+    /// Of one tensor.
+    fn of(graph: &Graph, ids: &TermIds, index: usize) -> Self {
+        let tensor = &graph.tensors[index];
+        let readers = readers_of(graph, ids, index);
+        let (weighted, slots) = slots_for(core::iter::once(readers.as_slice()));
+        let demand = Demand::of(graph, ids, index);
         Self {
-            hiding,
-            rows: (1..=widest).map(rows).collect(),
-            shape: RowShape {
-                lanes: 1,
-                limbs: Limbs {
-                    bits: MAX_LIMB_BITS,
-                    rem: 0,
-                    excess: 0,
-                },
-                weighted,
-                slots,
-                gates,
-            },
-            bits: tensors.iter().map(|&t| bits(graph, t)).collect(),
-            tensors,
+            tensors: alloc::vec![index],
+            rows: (1..=MAX_LANES)
+                .map(|lanes| Grid::rows_for(tensor, &demand, lanes as u32))
+                .collect(),
+            widest: demand.positions(tensor),
+            weighted,
+            slots,
+            gates: !ids.gated(index).is_empty(),
+            bits: alloc::vec![bits(graph, index)],
         }
     }
 
+    /// Of these tensors and more.
+    fn join(&mut self, more: &Self) {
+        self.tensors.extend(&more.tensors);
+        for (rows, more) in self.rows.iter_mut().zip(&more.rows) {
+            *rows += more;
+        }
+        self.widest = self.widest.max(more.widest);
+        self.weighted = self.weighted.max(more.weighted);
+        self.slots = self.slots.max(more.slots);
+        self.gates |= more.gates;
+        self.bits.extend(&more.bits);
+        self.bits.sort_unstable();
+        self.bits.dedup();
+    }
+
     /// The cheapest lanes and limbs, with their price.
-    fn best(self) -> (u64, TablePlan) {
+    fn best(mut self, hiding: Option<&Hiding>) -> (u64, TablePlan) {
+        let masks = hiding.map_or(0, |h| h.bands_for(false, true).rows());
+        self.rows.truncate(self.widest.clamp(1, MAX_LANES));
+        self.rows.iter_mut().for_each(|rows| *rows += 1 + masks);
+        self.tensors.sort_unstable();
         let shift = self.bits.iter().map(|b| b.0).max().unwrap_or(0);
         let excess = self.bits.iter().map(|b| b.1).max().unwrap_or(0);
         let candidate = |bits: u8| Limbs {
@@ -173,9 +188,9 @@ impl<'a> Facts<'a> {
         };
         let mut best = None;
         for limbs in (1..=MAX_LIMB_BITS).map(candidate) {
-            let ranges = self.range_cost(&limbs);
+            let ranges = self.range_cost(&limbs, hiding);
             for lanes in 1..=self.rows.len() {
-                let cost = ranges + self.cost(lanes, &limbs);
+                let cost = ranges + self.cost(lanes, &limbs, hiding);
                 if best.is_none_or(|(least, _, _)| cost < least) {
                     best = Some((cost, lanes, limbs));
                 }
@@ -187,32 +202,34 @@ impl<'a> Facts<'a> {
             tensors: self.tensors,
             lanes,
             limbs,
-            slots: self.shape.slots,
+            slots: self.slots,
         };
         (cost, plan)
     }
 
-    fn cost(&self, lanes: usize, limbs: &Limbs) -> u64 {
+    fn cost(&self, lanes: usize, limbs: &Limbs, hiding: Option<&Hiding>) -> u64 {
         let shape = RowShape {
             lanes,
             limbs: *limbs,
-            ..self.shape
+            weighted: self.weighted,
+            slots: self.slots,
+            gates: self.gates,
         };
         let lookup = lookup_width(shape.messages());
-        let committed = cost::committed(shape.main(), shape.projection(), lookup, self.hiding);
+        let committed = cost::committed(shape.main(), shape.projection(), lookup, hiding);
         cost::table_cost(self.rows[lanes - 1], committed, FIXED)
     }
 
     /// The price of the range table for all limbs.
-    fn range_cost(&self, limbs: &Limbs) -> u64 {
+    fn range_cost(&self, limbs: &Limbs, hiding: Option<&Hiding>) -> u64 {
         let widths = self.bits.iter().flat_map(|&(shift, excess)| {
             let rem = (0..limbs.rem).map(move |i| limbs.width(shift, i));
             rem.chain((0..limbs.excess).map(move |i| limbs.width(excess, i)))
         });
         let widths = super::distinct(widths);
         let entries = widths.iter().map(|&w| 1usize << w).sum::<usize>().max(1);
-        let lanes = cost::choose_table_lanes(entries, 2, self.hiding);
-        cost::lookup_table_cost(entries, 2, lanes, self.hiding)
+        let lanes = cost::choose_table_lanes(entries, 2, hiding);
+        cost::lookup_table_cost(entries, 2, lanes, hiding)
     }
 }
 

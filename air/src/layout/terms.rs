@@ -1,17 +1,24 @@
-//! # Terms: numbers for everything a layer adds up
+//! # Terms: numbers for everything a layer adds up, and who reads a tensor
 //!
 //! Of a layer with `n` terms, messages speak of the terms `0 … n−1`, of the biases, and of the overhang,
 //! in this order. Numbers run on from layer to layer.
 
 use alloc::vec::Vec;
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Kernel};
+
+/// A layer, and one of its terms.
+pub type Place = (usize, usize);
 
 /// The numbers of all terms of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TermIds {
     first: Vec<usize>,
     count: usize,
+    /// For each tensor the terms that read it, in order.
+    readers: Vec<Vec<Place>>,
+    /// For each tensor the terms of which it is the gate, in order.
+    gated: Vec<Vec<Place>>,
 }
 
 impl TermIds {
@@ -24,7 +31,32 @@ impl TermIds {
                 next - layer.terms.len() - 2
             })
             .collect();
-        Self { first, count: next }
+        let mut readers = alloc::vec![Vec::new(); graph.tensors.len()];
+        let mut gated = readers.clone();
+        for (l, layer) in graph.layers.iter().enumerate() {
+            for (t, term) in layer.terms.iter().enumerate() {
+                readers[term.input.index()].push((l, t));
+                if let Kernel::Gate(gate) = &term.map.kernel {
+                    gated[gate.index()].push((l, t));
+                }
+            }
+        }
+        Self {
+            first,
+            count: next,
+            readers,
+            gated,
+        }
+    }
+
+    /// The terms that read a tensor, in order.
+    pub fn readers(&self, tensor: usize) -> &[Place] {
+        &self.readers[tensor]
+    }
+
+    /// The terms of which a tensor is the gate, in order.
+    pub fn gated(&self, tensor: usize) -> &[Place] {
+        &self.gated[tensor]
     }
 
     /// How many numbers there are.

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::graph::map::{gcd, strides};
 use crate::graph::{AXES, Graph, Tensor};
+use crate::layout::TermIds;
 
 /// The layout of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +50,14 @@ pub struct Demand {
 
 impl Demand {
     /// What the readers of a tensor ask for.
-    pub fn of(graph: &Graph, tensor: usize) -> Self {
+    pub fn of(graph: &Graph, ids: &TermIds, tensor: usize) -> Self {
         let mut demand = Self {
             merged: [false; AXES],
             period: [1; AXES],
         };
         let extent = graph.tensors[tensor].extent;
-        for (_, term) in graph.terms().filter(|(_, t)| t.input.index() == tensor) {
+        for &(layer, term) in ids.readers(tensor) {
+            let term = &graph.layers[layer].terms[term];
             for (axis, map) in term.map.axes.iter().enumerate() {
                 demand.merged[axis] |= term.map.merged[axis] && extent[axis] > 1;
                 let period = map.stride / gcd(map.stride, map.expand.max(1));
@@ -72,6 +74,16 @@ impl Demand {
             }
         }
         demand
+    }
+
+    /// Positions of a channel's longest phase.
+    pub fn phase(&self, tensor: &Tensor) -> usize {
+        let axes = tensor.extent.iter().zip(self.merged).zip(self.period);
+        axes.map(|((&n, merged), period)| match merged {
+            true => 1,
+            false => n.div_ceil(period) as usize,
+        })
+        .product()
     }
 
     /// Positions of a channel.

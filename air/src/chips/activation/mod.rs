@@ -124,7 +124,7 @@ use self::grid::{Demand, Grid};
 use self::readers::{ChainLists, Reader, Takes};
 use super::{Air, Widths};
 use crate::builder::{AirBuilder, Challenges};
-use crate::graph::{Graph, Kernel, TensorId};
+use crate::graph::Graph;
 use crate::layout::TermIds;
 
 /// Where a tensor comes from.
@@ -296,14 +296,10 @@ struct LaneCols {
 
 /// The readers of a tensor: terms in order, then the claim on an output.
 pub fn readers_of(graph: &Graph, ids: &TermIds, tensor: usize) -> Vec<Reader> {
-    let mut readers = Vec::new();
-    for (l, layer) in graph.layers.iter().enumerate() {
-        for (t, term) in layer.terms.iter().enumerate() {
-            if term.input.index() == tensor {
-                readers.push(Reader::term(graph, ids, l, t));
-            }
-        }
-    }
+    let terms = ids.readers(tensor).iter();
+    let mut readers: Vec<_> = terms
+        .map(|&(layer, term)| Reader::term(graph, ids, layer, term))
+        .collect();
     if graph.outputs.iter().any(|id| id.index() == tensor) {
         readers.push(Reader::Output);
     }
@@ -390,7 +386,7 @@ impl ActivationAir {
         let block = TensorBlock {
             tensor: index,
             start: self.blocks.last().map_or(0, TensorBlock::end),
-            grid: Grid::new(tensor, &Demand::of(graph, index), self.lanes as u32),
+            grid: Grid::new(tensor, &Demand::of(graph, ids, index), self.lanes as u32),
             source,
             readers,
             gates: gate_counts(graph, ids, index),
@@ -468,16 +464,12 @@ impl ActivationAir {
 /// How many rows receive each channel of a tensor as a gate; empty if none do.
 fn gate_counts(graph: &Graph, ids: &TermIds, tensor: usize) -> Vec<u32> {
     let mut counts = Vec::new();
-    for (l, layer) in graph.layers.iter().enumerate() {
-        for (t, term) in layer.terms.iter().enumerate() {
-            if term.map.kernel != Kernel::Gate(TensorId(tensor as u32)) {
-                continue;
-            }
-            counts.resize(graph.tensors[tensor].features as usize, 0);
-            let takes = Takes::new(graph, ids, l, t);
-            for (group, count) in counts[..term.map.groups as usize].iter_mut().enumerate() {
-                *count += takes.of(group);
-            }
+    for &(layer, term) in ids.gated(tensor) {
+        counts.resize(graph.tensors[tensor].features as usize, 0);
+        let takes = Takes::new(graph, ids, layer, term);
+        let groups = graph.layers[layer].terms[term].map.groups as usize;
+        for (group, count) in counts[..groups].iter_mut().enumerate() {
+            *count += takes.of(group);
         }
     }
     counts

@@ -435,7 +435,7 @@ impl Takes {
         let reader = Reader::term(graph, ids, layer, term);
         let input = graph.layers[layer].terms[term].input.index();
         // The number of lanes does not matter: a row receives what the rows above have not.
-        let demand = Demand::of(graph, input);
+        let demand = Demand::of(graph, ids, input);
         let grid = Grid::new(&graph.tensors[input], &demand, u32::MAX);
         let map = &graph.layers[layer].terms[term].map;
         let first = map.first_input as usize;
