@@ -9,7 +9,7 @@ from keccak import digest
 from maps import AXES, GATE, TAPS
 
 MAGIC = b"PROVENN\0"
-VERSION = 5
+VERSION = 6
 VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF, ATTESTATION = 1, 2, 3, 4, 5
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)
@@ -134,12 +134,12 @@ def read_graph(r):
 
     return Record(
         tensors=r.list(tensor), layers=r.list(layer), inputs=r.list(r.u32),
-        outputs=r.list(r.u32), post=r.list(lambda: r.list(lambda: r.variant(1))),
+        outputs=r.list(r.u32),
     )  # fmt: skip
 
 
 # Parameters of each function, by the number of its variant.
-PARAMETERS = 0, 0, 0, 0, 2, 1, 0, 2, 0, 1, 0, 0
+PARAMETERS = 0, 0, 0, 0, 2, 1, 0, 2, 0, 1, 0, 0, 0, 1, 0
 
 
 def read_function(r):

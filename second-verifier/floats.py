@@ -7,8 +7,8 @@
     provided that this notice is preserved.
 
 Python's floats are IEEE doubles and its `+ − · /` round correctly, so equal operations in equal
-order give equal results. `math.exp` would differ in the last place, now and then. `log1p` and `erf` are
-Python's: an entry of a table that depends on the last place of one of them is refused.
+order give equal results. `math.exp` would differ in the last place, now and then. `log`, `log1p` and
+`erf` are Python's: an entry of a table that depends on the last place of one of them is refused.
 """
 
 import math
@@ -121,8 +121,11 @@ def parameter(bits):
 def function_is_sound(function):
     """Whether the parameters are finite, and in order."""
     parameters = [parameter(bits) for bits in function[1:]]
-    ordered = function[0] != CLIP or parameters[0] <= parameters[1]
-    return all(map(math.isfinite, parameters)) and ordered
+    if function[0] == CLIP and parameters[0] > parameters[1]:
+        return False
+    if function[0] == LOG and parameters[0] <= 0.0:
+        return False
+    return all(map(math.isfinite, parameters))
 
 
 def nearby(y):
@@ -131,6 +134,7 @@ def nearby(y):
 
 
 CLIP = 4
+LOG = 13
 
 
 def candidates(function, x):
@@ -141,6 +145,8 @@ def candidates(function, x):
         return [max(x, 0.0) + y for y in nearby(math.log1p(exp(-abs(x))))]
     if kind == 11:  # Gelu
         return [0.5 * x * (1.0 + y) for y in nearby(math.erf(x * 0.7071067811865476))]
+    if kind == LOG:
+        return nearby(math.log(min(max(x / a, 1.0), 16.0)))
     values = (
         lambda: x,
         lambda: x if x > 0.0 else 0.0,
@@ -152,5 +158,10 @@ def candidates(function, x):
         lambda: unit(a * x + b),  # HardSigmoid
         lambda: x * sigmoid(x),  # Silu
         lambda: a * expm1(x) if x < 0.0 else x,  # Elu
+        None,
+        None,
+        lambda: exp(x),
+        None,
+        lambda: 1.0 if x >= 0.0 else 0.0,  # Step
     )
     return [values[kind]()]

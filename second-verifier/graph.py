@@ -35,8 +35,6 @@ def check_graph(graph):
     for some, most in ((layers, MAX_LAYERS), (inputs, MAX_BOUNDARY), (graph.outputs, MAX_BOUNDARY)):
         well_formed(1 <= len(some) <= most, "the graph has too few or too many parts")
     well_formed(1 <= len(tensors) <= 2 * MAX_LAYERS, "the graph has too many tensors")
-    well_formed(len(graph.post) == len(graph.outputs), "post-operations do not match the outputs")
-    well_formed(all(len(ops) <= 1 for ops in graph.post), "several operations after an output")
     well_formed(len(tensors) == len(inputs) + len(layers), "tensors do not match the layers")
     # 2. Tensors.
     for i, tensor in enumerate(tensors):

@@ -12,7 +12,8 @@ def ceil_div(a, b):
 
 
 def demand_of(graph, tensor):
-    """Axes that are part of the channel, and the period of the phases of each axis."""
+    """Axes that are part of the channel, the period of the phases of each axis, and the positions of a
+    channel and of its longest phase."""
     extent = graph.tensors[tensor].extent
     merged, period = [False] * AXES, [1] * AXES
     for layer in graph.layers:
@@ -24,7 +25,10 @@ def demand_of(graph, tensor):
                         period[a] = min(lcm(period[a], period_of(axis)), extent[a])
     period = [1 if m else n for m, n in zip(merged, period)]
     inner = [1 if m else n for m, n in zip(merged, extent)]
-    return Record(merged=merged, period=period, inner=inner, positions=prod(inner))
+    phase = prod(map(ceil_div, inner, period))
+    return Record(
+        merged=merged, period=period, inner=inner, positions=prod(inner), phase=phase
+    )  # fmt: skip
 
 
 def shape_of(demand, lanes):

@@ -10,44 +10,66 @@ from grid import ceil_div, demand_of, rows_for
 from maps import GATE
 from readers import readers_of
 
-# Kinds of tensors: 0 one position a channel, 1 looked up only, 2 with a remainder, 3 with an excess.
-KINDS = 4
+# Kinds of tensors: 0 one position a channel; 1 looked up only, 3 with a remainder, 5 with an excess of one
+# limb, each followed by the same with narrow phases; 7 with an excess of two limbs.
+KINDS = 8
+NARROW = 64
 MAX_LIMB_BITS = 16
 OPENED = 40
 
 
-def partitions(kinds):
-    """Every way of putting kinds together: for each kind its part, parts numbered by their first kind."""
-    ways = [()]
-    for _ in range(kinds):
-        ways = [(*way, part) for way in ways for part in range(max(way, default=-1) + 2)]
-    return ways
+def partitions(used):
+    """Every way of putting kinds together: for each kind its part, parts numbered by their first kind. Kinds
+    of no tensor are in part 0."""
+    ways = [((), 0)]
+    for kind in range(KINDS):
+        ways = [
+            ((*way, part), max(parts, part + (kind in used)))
+            for way, parts in ways
+            for part in (range(parts + 1) if kind in used else (0,))
+        ]
+    return [way for way, _ in ways]
 
 
 def plan(graph, ids, hiding):
     """The activation tables, each with its tensors, lanes and limbs."""
-    kinds = [kind_of(graph, tensor) for tensor in range(len(graph.tensors))]
+    kinds = {}
+    for tensor in range(len(graph.tensors)):
+        kinds.setdefault(kind_of(graph, tensor), []).append(tensor)
+    rows = {kind: rows_by_lanes(graph, tensors) for kind, tensors in kinds.items()}
     known = {}
 
-    def priced(tensors):
-        if tensors not in known:
-            known[tensors] = cheapest(graph, ids, tensors, hiding)
-        return known[tensors]
+    def priced(part):
+        if part not in known:
+            tensors = sorted(t for kind in part for t in kinds[kind])
+            summed = [sum(of) for of in zip(*(rows[kind] for kind in part))]
+            known[part] = cheapest(graph, ids, tensors, summed, hiding)
+        return known[part]
 
     def tables(way):
-        parts = (tuple(t for t, kind in enumerate(kinds) if way[kind] == i) for i in range(KINDS))
+        parts = (tuple(k for k in sorted(kinds) if way[k] == i) for i in range(KINDS))
         return [priced(part) for part in parts if part]
 
-    candidates = [tables(way) for way in partitions(KINDS)]
+    candidates = [tables(way) for way in partitions(kinds)]
     chosen = min(candidates, key=lambda tables: sum(cost for cost, _ in tables))
     return [table for _, table in chosen]
 
 
 def kind_of(graph, tensor):
-    if demand_of(graph, tensor).positions == 1:
+    demand = demand_of(graph, tensor)
+    if demand.positions == 1:
         return 0
     remainder, excess = remainder_and_excess(graph, tensor)
-    return 3 if excess else 2 if remainder else 1
+    if excess > MAX_LIMB_BITS:
+        return 7
+    first = 5 if excess else 3 if remainder else 1
+    return first + (demand.phase <= NARROW)
+
+
+def rows_by_lanes(graph, tensors):
+    """Rows of all the tensors together, for each number of lanes from 1 on."""
+    demands = [(graph.tensors[t], demand_of(graph, t)) for t in tensors]
+    return [sum(rows_for(t, d, lanes) for t, d in demands) for lanes in range(1, MAX_LANES + 1)]
 
 
 def slots_for(readers):
@@ -66,16 +88,12 @@ def limb_widths(remainder_bits, excess_bits, limbs):
     return rem + [limb_width(excess_bits, i, limbs.bits) for i in range(limbs.excess)]
 
 
-def cheapest(graph, ids, tensors, hiding):
-    """The lanes and limbs of least cost, the cost first."""
+def cheapest(graph, ids, tensors, summed, hiding):
+    """The lanes and limbs of least cost, the cost first. `summed` are the tensors' rows by lanes."""
     weighted, slots = slots_for([readers_of(graph, ids, t) for t in tensors])
-    demands = [(graph.tensors[t], demand_of(graph, t)) for t in tensors]
     masks = mask_rows(hiding, blank=True)
-    widest = min(max(demand.positions for _, demand in demands), MAX_LANES)
-    rows = [
-        sum(rows_for(tensor, demand, lanes) for tensor, demand in demands) + 1 + masks
-        for lanes in range(1, widest + 1)
-    ]
+    widest = min(max(demand_of(graph, t).positions for t in tensors), MAX_LANES)
+    rows = [of_tensors + 1 + masks for of_tensors in summed[:widest]]
     terms = [t for layer in graph.layers for t in layer.terms]
     gates = any(t.map.kernel == GATE and t.map.gate in tensors for t in terms)
     projection = 1 + slots + weighted

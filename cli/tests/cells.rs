@@ -38,8 +38,9 @@ fn assert_cells(name: &str, options: &str, expected: &[(&str, u64)]) {
 #[test]
 fn lenet5() {
     let expected = [
-        ("activation", 49_152),
-        ("activation", 335_872),
+        ("activation", 143_360),
+        ("activation", 61_440),
+        ("activation", 102_912),
         ("weights", 20_480),
         ("overhang", 12_288),
         ("sums", 1_280),
@@ -53,14 +54,13 @@ fn lenet5() {
 fn cnn264k() {
     let expected = [
         ("activation", 96_256),
-        ("activation", 117_248),
-        ("activation", 174_080),
-        ("activation", 280_576),
+        ("activation", 82_432),
+        ("activation", 370_688),
         ("weights", 40_960),
         ("overhang", 40_960),
         ("sums", 1_280),
-        ("range", 20_480),
-        ("functions", 169_984),
+        ("range", 3_072),
+        ("functions", 139_264),
     ];
     assert_cells("cnn264k_mnist32", "--no-zk", &expected);
 }
@@ -68,13 +68,13 @@ fn cnn264k() {
 #[test]
 fn zoo_cntk() {
     let expected = [
-        ("activation", 24_576),
-        ("activation", 316_416),
-        ("activation", 110_592),
+        ("activation", 256_000),
+        ("activation", 25_088),
+        ("activation", 102_912),
         ("weights", 10_240),
-        ("overhang", 10_240),
+        ("overhang", 12_288),
         ("sums", 1_280),
-        ("range", 20_480),
+        ("range", 6_144),
         ("functions", 69_632),
     ];
     assert_cells("mnist-zoo-cntk", "--no-zk", &expected);

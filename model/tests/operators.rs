@@ -188,18 +188,6 @@ fn linear_maps_compose_unless_that_costs() {
 }
 
 #[test]
-fn softmax_is_kept_for_after_the_proof() {
-    let w = floats("w", &[2, 3], &[1.0, 2.0, 3.0, -1.0, 0.5, 0.0]);
-    let nodes = vec![
-        node("MatMul", &["x", "w"], "a"),
-        node("Softmax", &["a"], "y"),
-    ];
-    let graph = import(&model(&[1, 2], nodes, vec![w]), &[0.4, -0.9]);
-    assert_eq!(graph.outputs[0].post, [air::graph::PostOp::Softmax]);
-    assert_eq!(graph.layers.len(), 1);
-}
-
-#[test]
 fn lonely_activations_and_left_weights() {
     let graph = import(
         &model(&[1, 3], vec![node("Sigmoid", &["x"], "y")], vec![]),

@@ -6,8 +6,8 @@ mod support;
 use air::graph::{Encoding, EvalError, Function, Range, evaluate};
 use model::accuracy::{InputError, dequantise_outputs, quantise_inputs, run_quantised};
 use model::{
-    FIELD_MODULUS, FloatGraph, FloatLayer, FloatOutput, FloatTensor, FloatTerm, QuantError,
-    QuantOptions, Sample, quantise,
+    FIELD_MODULUS, FloatGraph, FloatLayer, FloatTensor, FloatTerm, QuantError, QuantOptions,
+    Sample, quantise,
 };
 use proptest::prelude::*;
 

@@ -38,7 +38,7 @@ pub struct TablePlan {
 }
 
 /// Kinds of tensors.
-const KINDS: usize = 7;
+const KINDS: usize = 8;
 /// Phases of at most so many positions are narrow.
 const NARROW: usize = 64;
 
@@ -79,7 +79,10 @@ pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TableP
             .filter_map(|part| {
                 let is_member: [bool; KINDS] =
                     core::array::from_fn(|kind| is_used[kind] && parts[kind] == part);
-                let members = kinds.iter().zip(is_member).filter(|(_, is_member)| *is_member);
+                let members = kinds
+                    .iter()
+                    .zip(is_member)
+                    .filter(|(_, is_member)| *is_member);
                 let mut facts = members.filter_map(|(facts, _)| facts.as_ref());
                 let first = facts.next()?;
                 let price = || {
@@ -98,8 +101,8 @@ pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TableP
     best.map(|(_, plans)| plans).unwrap_or_default()
 }
 
-/// 0: one position a channel. Else 1, 2: looked up only; 3, 4: with a remainder; 5, 6: with an excess as well;
-/// the second of each with narrow phases.
+/// 0: one position a channel. Else 1, 2: looked up only; 3, 4: with a remainder; 5, 6: with an excess of one limb
+/// as well; the second of each with narrow phases. 7: with an excess of two limbs.
 fn kind(graph: &Graph, ids: &TermIds, tensor: usize) -> usize {
     let demand = Demand::of(graph, ids, tensor);
     let (shift, excess) = bits(graph, tensor);
@@ -107,7 +110,8 @@ fn kind(graph: &Graph, ids: &TermIds, tensor: usize) -> usize {
         (1, _, _) => return 0,
         (_, 0, 0) => 1,
         (_, _, 0) => 3,
-        _ => 5,
+        (_, _, 1..=MAX_LIMB_BITS) => 5,
+        _ => return 7,
     };
     first + usize::from(demand.phase(&graph.tensors[tensor]) <= NARROW)
 }

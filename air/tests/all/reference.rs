@@ -62,6 +62,9 @@ fn function(a: &Activation, q: i128) -> i32 {
         Function::Elu { alpha } => x.max(0.0) + alpha.value() * x.min(0.0).exp_m1(),
         Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         Function::Gelu => x * normal(x),
+        Function::Exp => x.exp(),
+        Function::Log { lo } => (x / lo.value()).max(1.0).min(16.0).ln(),
+        Function::Step => f64::from(u8::from(q >= 0)),
     };
     let y = (y * f64::from(a.out_frac_bits).exp2() + 0.5).floor();
     y.clamp(f64::from(a.image.lo), f64::from(a.image.hi)) as i32
@@ -91,6 +94,9 @@ fn activations() -> impl Strategy<Value = Activation> {
         Just(Function::Silu),
         Just(Function::Softplus),
         Just(Function::Gelu),
+        Just(Function::Exp),
+        Just(Function::Step),
+        (0.1f32..4.0).prop_map(|lo| Function::Log { lo: Param::new(lo) }),
         (-2.0f32..2.0).prop_map(|a| Function::LeakyRelu {
             alpha: Param::new(a)
         }),

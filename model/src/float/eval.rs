@@ -1,6 +1,6 @@
 //! Evaluation in `f32`, tensor by tensor.
 
-use air::graph::{AXES, AxisMap, Kernel, Tensor};
+use air::graph::{AXES, AxisMap, Function, Kernel, Tensor};
 
 use super::{FloatGraph, FloatLayer, FloatTensor, FloatTerm};
 
@@ -52,8 +52,9 @@ impl FloatGraph {
         let mut pre_activations = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let acc = self.accumulate(layer, &tensors);
-            let f = layer.activation;
-            tensors.push(acc.iter().map(|&x| f.apply(f64::from(x)) as f32).collect());
+            let (f, slack) = (layer.activation, slack(layer, &tensors));
+            let apply = |&x: &f32| f.apply(f64::from(x) + slack) as f32;
+            tensors.push(acc.iter().map(apply).collect());
             pre_activations.push(acc);
         }
         Ok(Trace {
@@ -224,6 +225,17 @@ impl<'a> Reader<'a> {
         }
         any.then_some(&self.shifted)
     }
+}
+
+/// A maximum `a + relu(b − a)` is rounded, and comes out a little beside the element it is: what is compared with
+/// it counts as equal within this.
+fn slack(layer: &FloatLayer, tensors: &[Vec<f32>]) -> f64 {
+    const ROUNDING: f64 = 1e-6;
+    if layer.activation != Function::Step {
+        return 0.0;
+    }
+    let read = layer.terms.iter().flat_map(|t| &tensors[t.input]);
+    ROUNDING * f64::from(read.fold(0f32, |m, x| m.max(x.abs())))
 }
 
 fn check_sample(tensors: &[FloatTensor], sample: &[Vec<f32>]) -> Result<(), ShapeError> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use air::graph::{AXES, Function};
+use air::graph::{AXES, AxisMap, Function, Kernel};
 
 use super::error::ImportError;
 use crate::float::{FloatGraph, FloatLayer, FloatTensor, FloatTerm};
@@ -20,7 +20,8 @@ struct Rebuilt {
 }
 
 /// Drops dead layers, and gives each way of reading a tensor a tensor of its own.
-pub(super) fn finish(graph: FloatGraph) -> Result<FloatGraph, ImportError> {
+pub(super) fn finish(mut graph: FloatGraph) -> Result<FloatGraph, ImportError> {
+    read_images_as_images(&mut graph);
     let is_live = live(&graph);
     let ways = ways_of_reading(&graph, &is_live);
     let mut rebuilt = Rebuilt {
@@ -55,6 +56,48 @@ pub(super) fn finish(graph: FloatGraph) -> Result<FloatGraph, ImportError> {
         outputs,
         ..graph
     })
+}
+
+/// Cells that an element costs more where it has a row of its own than side by side with others.
+const ROW_OF_ITS_OWN: usize = 33;
+/// Cells of an element of an overhang, with its share of a row.
+const OVERHANG: usize = 2;
+
+/// A dense layer on a flattened image is a convolution with a kernel as large as the image, of the very same
+/// weights in the same order. Flattened, every pixel has a row of its own; as a convolution the product of both
+/// has an overhang. The cheaper one is taken.
+fn read_images_as_images(graph: &mut FloatGraph) {
+    for layer in &mut graph.layers {
+        if graph.tensors[layer.output].positions() > 1 || layer.scaler.is_some() {
+            continue;
+        }
+        for term in &mut layer.terms {
+            let tensor = &graph.tensors[term.input];
+            let merged = way(term, tensor);
+            let axes = (0..AXES).filter(|&a| merged[a]);
+            let sizes = axes.map(|a| tensor.extent[a] as usize);
+            let (taps, reached) = sizes.fold((1, 1), |(t, r), n| (t * n, r * (2 * n - 1)));
+            let map = &mut term.map;
+            let is_whole = map.kernel == Kernel::Weights
+                && map.groups == 1
+                && map.inputs as usize == tensor.features * taps;
+            let is_tall = taps > air::graph::map::MAX_TAPS as usize;
+            let overhang = OVERHANG * map.outputs as usize * (reached - 1);
+            if taps == 1 || !is_whole || is_tall || overhang > ROW_OF_ITS_OWN * map.inputs as usize
+            {
+                continue;
+            }
+            for a in (0..AXES).filter(|&a| merged[a]) {
+                let taps = tensor.extent[a];
+                map.axes[a] = AxisMap {
+                    taps,
+                    ..AxisMap::identity(taps)
+                };
+            }
+            map.merged = [false; AXES];
+            map.inputs = tensor.features as u32;
+        }
+    }
 }
 
 impl Rebuilt {
@@ -96,7 +139,7 @@ impl Rebuilt {
                 let id = self.views[&(gate, [false; AXES])] as u32;
                 term.map.kernel = air::graph::Kernel::Gate(air::graph::TensorId(id));
             }
-            term.map.merged = way(&term, old);
+            term.map.merged = way(&term, &old[term.input]);
             term.input = self.views[&(term.input, term.map.merged)];
             term
         };
@@ -105,9 +148,8 @@ impl Rebuilt {
 }
 
 /// Axes of size 1 are the same merged or not.
-fn way(term: &FloatTerm, tensors: &[FloatTensor]) -> Merged {
-    let extent = tensors[term.input].extent;
-    core::array::from_fn(|a| term.map.merged[a] && extent[a] > 1)
+fn way(term: &FloatTerm, input: &FloatTensor) -> Merged {
+    core::array::from_fn(|a| term.map.merged[a] && input.extent[a] > 1)
 }
 
 fn live(graph: &FloatGraph) -> Vec<bool> {
@@ -133,7 +175,7 @@ fn ways_of_reading(graph: &FloatGraph, is_live: &[bool]) -> Vec<Vec<Merged>> {
     };
     for layer in graph.layers.iter().filter(|l| is_live[l.output]) {
         for term in &layer.terms {
-            add(term.input, way(term, &graph.tensors));
+            add(term.input, way(term, &graph.tensors[term.input]));
             if let Some(gate) = term.gate() {
                 add(gate, [false; AXES]);
             }

@@ -12,7 +12,7 @@ use super::error::ImportError;
 use super::expr::Expr;
 use super::layout::Layout;
 use super::term::Linear;
-use super::{finish, fuse, ops, proto, registry};
+use super::{finish, fuse, ops, proto, registry, term};
 use crate::float::{FloatGraph, FloatLayer, FloatTensor, ImportedNode};
 
 /// Most elements one tensor of the graph may have.
@@ -431,6 +431,10 @@ impl<'a> Lowering<'a> {
         }
         if activation != Function::Identity || expr.nodes.is_empty() {
             note(node, expr);
+        }
+        if is_exact {
+            let terms = core::mem::take(&mut expr.terms);
+            expr.terms = term::join_offsets(terms, expr.extent());
         }
         let nodes = core::mem::take(&mut expr.nodes);
         let ops: Vec<&str> = nodes.iter().map(|(_, op)| op.as_str()).collect();

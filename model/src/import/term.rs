@@ -315,6 +315,74 @@ pub(super) fn restrict(
     Some(term)
 }
 
+/// Joins terms that read one tensor at two offsets along one axis into kernels of two taps: each is read once
+/// where it was read twice.
+pub(super) fn join_offsets(terms: Vec<FloatTerm>, outputs: [u32; AXES]) -> Vec<FloatTerm> {
+    let mut joined: Vec<FloatTerm> = Vec::with_capacity(terms.len());
+    for term in terms {
+        let pair = joined
+            .iter()
+            .enumerate()
+            .find_map(|(i, first)| Some((i, join(first, &term, outputs)?)));
+        match pair {
+            Some((i, both)) => joined[i] = both,
+            None => joined.push(term),
+        }
+    }
+    joined
+}
+
+/// Two simple terms as one, if they differ in the offset along one axis alone.
+fn join(a: &FloatTerm, b: &FloatTerm, outputs: [u32; AXES]) -> Option<FloatTerm> {
+    let is_constant = |t: &FloatTerm| t.is_simple() && matches!(t.map.kernel, Kernel::Taps(_));
+    if a.input != b.input || !is_constant(a) || !is_constant(b) {
+        return None;
+    }
+    let mut differ = (0..AXES).filter(|&i| a.map.axes[i] != b.map.axes[i]);
+    let (axis, None) = (differ.next()?, differ.next()) else {
+        return None;
+    };
+    let (first, second) = if a.map.axes[axis].pad > b.map.axes[axis].pad {
+        (a, b)
+    } else {
+        (b, a)
+    };
+    let [front, back] = [first, second].map(|t| t.map.axes[axis]);
+    let mut map = first.map.clone();
+    map.axes[axis] = AxisMap {
+        taps: 2,
+        dilation: u32::try_from(front.pad - back.pad).ok()?,
+        from: front.from.min(back.from),
+        to: front.to.max(back.to),
+        ..front
+    };
+    let both = map.axes[axis];
+    let is_alike = |tap: u32, one: &AxisMap| {
+        let (stride, expand) = (one.stride, one.expand);
+        // What is read beyond the window of one must not meet an output, nor a place beside the outputs.
+        (stride, expand) == (both.stride, both.expand)
+            && (both.from..both.to)
+                .filter(|j| !(one.from..one.to).contains(j))
+                .all(|j| both.shifted(j, tap).rem_euclid(i64::from(stride)) != 0)
+            && (one.from..one.to).all(|j| {
+                both.output_of(j, tap, outputs[axis]) == one.output_of(j, 0, outputs[axis])
+            })
+    };
+    let mut other = second.map.clone();
+    other.axes[axis] = both;
+    let fits = both.dilation >= 1
+        && both.dilation <= air::graph::map::MAX_STEP
+        && !overlaps(&both)
+        && other == map
+        && is_alike(0, &front)
+        && is_alike(1, &back);
+    fits.then(|| FloatTerm {
+        input: a.input,
+        map,
+        values: vec![first.values[0], second.values[0]],
+    })
+}
+
 /// A matrix along one axis, as few axis maps as its regularity allows: the kernel that most entries
 /// share, and a map of one entry for each that differs.
 ///

@@ -296,11 +296,16 @@ impl Fitted {
         }
     }
 
-    /// How many values of the domain, as a power of two around 0, hold every accumulator.
-    pub(super) fn domain_bits(&self) -> u32 {
+    /// The smallest and the largest quotient.
+    pub(super) fn reach(&self) -> (i64, i64) {
         let requant = &self.layer.requant;
         let quotient = |acc: i64| (acc + requant.half()) >> requant.shift;
-        let (lo, hi) = (quotient(self.bounds.0), quotient(self.bounds.1));
+        (quotient(self.bounds.0), quotient(self.bounds.1))
+    }
+
+    /// How many values of the domain, as a power of two around 0, hold every accumulator.
+    pub(super) fn domain_bits(&self) -> u32 {
+        let (lo, hi) = self.reach();
         (0..40)
             .find(|&bits| lo >= -(1 << bits) && hi < (1 << bits))
             .map_or(64, |bits| bits + 1)

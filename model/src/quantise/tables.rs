@@ -50,11 +50,34 @@ impl Table {
 struct Member {
     layer: usize,
     elements: f64,
-    /// Bits of a domain around 0 that holds every accumulator.
+    /// All quotients that inputs can cause.
+    reach: (i64, i64),
+    /// Bits of an interval around 0 that holds them.
     bits: u32,
     may_coarsen: bool,
     /// The domain that saturation makes do with.
     least: Range,
+}
+
+impl Member {
+    /// Its quotients, if the grid may be coarser by so many bits, and they then fit an interval of `bits` bits
+    /// around 0.
+    fn within(&self, bits: u32, coarser: u32) -> Option<(i64, i64)> {
+        let give = if self.may_coarsen { coarser } else { 0 };
+        let missing = self.bits.saturating_sub(bits);
+        (missing <= give).then_some((self.reach.0 >> missing, self.reach.1 >> missing))
+    }
+}
+
+/// The domain for those members that fit `bits` bits. Those with an excess share the table too, and must not
+/// saturate earlier for that.
+fn domain(members: &[Member], bits: u32, coarser: u32) -> (i64, i64) {
+    let all = members
+        .iter()
+        .map(|m| (i64::from(m.least.lo), i64::from(m.least.hi)));
+    let fitting = members.iter().filter_map(|m| m.within(bits, coarser));
+    let union = |a: (i64, i64), b: (i64, i64)| (a.0.min(b.0), a.1.max(b.1));
+    all.chain(fitting).reduce(union).unwrap_or((0, 0))
 }
 
 /// What a layer should give up to share a tall table.
@@ -101,10 +124,16 @@ pub(super) fn share(fitted: &mut [Fitted], elements: &[usize]) {
         let (Some(bits), _) = cheapest(members, 0) else {
             continue;
         };
+        let (lo, hi) = domain(members, bits, 0);
+        // At most 2^20 values around 0, or what a layer had before.
+        let domain = Range {
+            lo: lo as i32,
+            hi: hi as i32,
+        };
         for m in members {
             let requant = &mut fitted[m.layer].layer.requant;
             let activation = Activation {
-                domain: Range::signed(bits),
+                domain,
                 ..requant.activation
             };
             if let Some(taller) = smallest_excess(requant.shift, activation, fitted[m.layer].bounds)
@@ -125,6 +154,7 @@ fn groups(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> BTreeMap<T
             .push(Member {
                 layer,
                 elements: elements[layer] as f64,
+                reach: f.reach(),
                 bits: f.domain_bits(),
                 may_coarsen: is_free[layer] && requant.activation.function.is_homogeneous(),
                 least: requant.activation.domain,
@@ -133,29 +163,25 @@ fn groups(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> BTreeMap<T
     groups
 }
 
-/// The height of a table, as a power of two, with the least cost, if that is less than the excess of
-/// every layer; and the cost.
+/// The bits of the interval that costs least to hold in a table, if that is less than the excess of every layer;
+/// and the cost.
 fn cheapest(members: &[Member], coarser: u32) -> (Option<u32>, f64) {
-    let excess = |bits: u32| -> f64 {
-        let fits = |m: &&Member| m.bits <= if m.may_coarsen { bits + coarser } else { bits };
-        let beyond = members.iter().filter(|m| !fits(m));
-        beyond.map(|m| m.elements * EXCESS_CELLS).sum()
+    let price = |(lo, hi): (i64, i64), is_beyond: &dyn Fn(&Member) -> bool| {
+        let beyond = members.iter().filter(|m| is_beyond(m));
+        let excess: f64 = beyond.map(|m| m.elements * EXCESS_CELLS).sum();
+        (hi - lo + 1) as f64 * ENTRY_CELLS + excess
     };
-    let entries = members.iter().map(|m| m.least.len()).max().unwrap_or(0);
-    let elements: f64 = members.iter().map(|m| m.elements).sum();
-    let all = elements * EXCESS_CELLS + entries as f64 * ENTRY_CELLS;
-    let cost = |bits: u32| f64::from(1u32 << bits) * ENTRY_CELLS + excess(bits);
-    // Layers with an excess share the table too, and must not saturate earlier for that.
-    let holds = |bits: u32| {
-        let range = Range::signed(bits);
-        members
-            .iter()
-            .all(|m| range.lo <= m.least.lo && m.least.hi <= range.hi)
+    let all = price(domain(members, 0, 0), &|_| true);
+    let cost = |bits: u32| {
+        let domain = domain(members, bits, coarser);
+        price(domain, &|m| m.within(bits, coarser).is_none())
     };
-    let fewest = (2..=MAX_BITS)
-        .find(|&bits| holds(bits))
-        .unwrap_or(MAX_BITS + 1);
-    (fewest..=MAX_BITS)
+    let fits = |bits: &u32| {
+        let (lo, hi) = domain(members, *bits, coarser);
+        hi - lo < MAX_TABLE_ENTRIES as i64
+    };
+    (2..=MAX_BITS)
+        .filter(fits)
         .map(|bits| (Some(bits), cost(bits)))
         .filter(|&(_, c)| c < all)
         .min_by(|a, b| a.1.total_cmp(&b.1))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use model::data::{DataFile, float_inputs};
 use model::{FloatGraph, FloatRunner, ImportOptions, Sample};
 
+pub mod agree;
 pub mod onnx;
 
 /// Models every checkout has.

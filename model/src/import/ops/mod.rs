@@ -34,6 +34,9 @@ pub(super) fn is_spatial(op: &str) -> bool {
             | "Pad"
             | "ReduceMax"
             | "ReduceMean"
+            | "ArgMax"
+            | "Softmax"
+            | "LogSoftmax"
             | "BatchNormalization"
     )
 }

@@ -12,6 +12,9 @@ use super::combined;
 use super::conv::{Window, image, list, resized, sizes_after, spatial_axes, windows};
 use super::{axis, input, int, integers};
 
+/// An average of more elements is taken in two steps: its factor, with the sum it multiplies, has to fit an
+/// accumulator.
+const MAX_AVERAGED: u32 = 1 << 12;
 /// A maximum of more terms than this becomes a tensor before it is compared again.
 const MAX_TERMS_COMPARED: usize = 4;
 
@@ -110,27 +113,33 @@ pub(super) fn global_average(
     } else {
         ((2..rank).collect(), true)
     };
-    let mut axes = x.extent().map(AxisMap::identity);
-    let mut layout = x.layout.clone();
-    let mut count = 1.0;
+    let mut out = x;
+    let mut count = 1;
     for &i in &reduced {
-        if x.layout.dims()[i].is_empty() {
+        if out.layout.dims()[i].is_empty() {
             continue;
         }
-        let position = x.layout.axis_of(i).and_then(Axis::position);
+        let position = out.layout.axis_of(i).and_then(Axis::position);
         let Some(a) = position else {
             return Err(unsupported(
                 node,
                 format!("dimension {i} is no whole axis of positions"),
             ));
         };
+        let size = out.extent()[a];
+        count *= size;
+        if count > MAX_AVERAGED && count > size {
+            lowering.materialise(node, &mut out, Function::Identity)?;
+            count = size;
+        }
+        let mut axes = out.extent().map(AxisMap::identity);
         axes[a].expand = 0;
-        count *= f64::from(x.extent()[a]);
-        layout = layout.with(i, Axis::POSITION[a], 1);
+        let layout = out.layout.with(i, Axis::POSITION[a], 1);
+        let share = (1.0 / f64::from(size)) as f32;
+        let map = Linear::per_channel(out.features(), axes, vec![share]);
+        let bias = vec![0.0; out.features()];
+        out = lowering.apply(node, out, &[map], bias, layout)?;
     }
-    let map = Linear::per_channel(x.features(), axes, vec![(1.0 / count) as f32]);
-    let bias = vec![0.0; x.features()];
-    let mut out = lowering.apply(node, x, &[map], bias, layout)?;
     if !keeps {
         let dims = out.layout.dims().iter().enumerate();
         let kept = dims.filter(|(i, _)| !reduced.contains(i));
