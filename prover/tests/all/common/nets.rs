@@ -2,7 +2,7 @@
 
 use air::graph::{
     Activation, Axis, AxisMap, Dim, Encoding, Function, Graph, Kernel, Layer, LayerWeights, Map,
-    Model, Range, Requant, Tensor, TensorId, Term,
+    Model, Param, Range, Requant, Tensor, TensorId, Term,
 };
 
 use super::{MODULUS, Rng};
@@ -87,6 +87,13 @@ impl Net {
         Term { input: id, map }
     }
 
+    /// A run of channels, times a constant.
+    pub fn channels(&self, id: TensorId, first: u32, count: u32, factor: i32) -> Term {
+        let mut term = self.scale(id, factor);
+        (term.map.first_input, term.map.groups) = (first, count);
+        term
+    }
+
     /// Every channel times one of a gate.
     pub fn gate(&self, id: TensorId, gate: TensorId) -> Term {
         let mut map = Map::scale(self.tensor(id), 1);
@@ -108,7 +115,6 @@ impl Net {
         function: Function,
         shift: u8,
     ) -> TensorId {
-        let output = TensorId(self.tensors.len() as u32);
         let (domain, image) = match function {
             Function::Relu => (Range::unsigned(7), Range::unsigned(7)),
             _ => (Range::signed(7), Range::signed(7)),
@@ -125,9 +131,51 @@ impl Net {
                 .collect(),
             bias: (0..features).map(|_| rng.within(-300, 300)).collect(),
         };
+        let activation = Activation {
+            function,
+            in_frac_bits: 4,
+            out_frac_bits: 4,
+            domain,
+            image,
+        };
+        self.push(features, extent, terms, weights, activation, shift)
+    }
+
+    /// Adds a layer without shift or biases, all weights of which are `weight`.
+    pub fn exact(
+        &mut self,
+        features: u32,
+        terms: Vec<(Term, i16)>,
+        activation: Activation,
+    ) -> TensorId {
+        let extent = self.tensor(terms[0].0.input).extent;
+        let weights = LayerWeights {
+            terms: (terms.iter())
+                .map(|(t, weight)| vec![*weight; t.map.weights() as usize])
+                .collect(),
+            bias: vec![0; features as usize],
+        };
+        let terms = terms.into_iter().map(|(term, _)| term).collect();
+        self.push(features, extent, terms, weights, activation, 0)
+    }
+
+    /// Adds a layer. Its excess is as large as its accumulators ask for.
+    fn push(
+        &mut self,
+        features: u32,
+        extent: [u32; 3],
+        terms: Vec<Term>,
+        weights: LayerWeights,
+        activation: Activation,
+        shift: u8,
+    ) -> TensorId {
+        let output = TensorId(self.tensors.len() as u32);
         let name = format!("layer{}", self.layers.len());
-        self.tensors
-            .push(tensor(name.clone(), features, extent, image));
+        let mut tensor = tensor(name.clone(), features, extent, activation.image);
+        tensor.encoding = Encoding::Uniform {
+            frac_bits: activation.out_frac_bits,
+        };
+        self.tensors.push(tensor);
         let mut layer = Layer {
             name,
             terms,
@@ -135,13 +183,7 @@ impl Net {
             requant: Requant {
                 shift,
                 excess_bits: 0,
-                activation: Activation {
-                    function,
-                    in_frac_bits: 4,
-                    out_frac_bits: 4,
-                    domain,
-                    image,
-                },
+                activation,
             },
         };
         let graph = Graph {
@@ -308,6 +350,77 @@ pub fn gate() -> Model {
     }
     let sums = net.plain(3, [1; 3], vec![sum], Function::Identity, 2);
     let _ = net.plain(3, [1, 3, 4], vec![net.gate(x, sums)], Function::Identity, 4);
+    net.finish()
+}
+
+/// The largest of some channels, halves compared with each other.
+fn max_of_channels(net: &mut Net, id: TensorId) -> TensorId {
+    let features = net.tensor(id).features;
+    let frac = net.tensor(id).encoding.frac_bits(0);
+    if features == 1 {
+        return id;
+    }
+    let half = features / 2;
+    let low = |net: &Net, factor| net.channels(id, 0, half, factor);
+    let range = Range::signed(7);
+    let relu = Activation {
+        function: Function::Relu,
+        ..Activation::identity(Range::unsigned(7), frac)
+    };
+    let rise = vec![(net.channels(id, half, half, 1), 0), (low(net, -1), 0)];
+    let rise = net.exact(half, rise, relu);
+    let sum = vec![(low(net, 1), 0), (net.scale(rise, 1), 0)];
+    let max = net.exact(half, sum, Activation::identity(range, frac));
+    max_of_channels(net, max)
+}
+
+/// Softmax and ArgMax of four scores at three positions, as an importer makes them of tables and sums.
+pub fn softmax() -> Model {
+    let table = |function, in_frac_bits, out_frac_bits, domain: (i32, i32), hi| Activation {
+        function,
+        in_frac_bits,
+        out_frac_bits,
+        domain: Range {
+            lo: domain.0,
+            hi: domain.1,
+        },
+        image: Range { lo: 0, hi },
+    };
+    let mut net = Net::new(11, 4, [1, 1, 3]);
+    let x = net.input();
+    let max = max_of_channels(&mut net, x);
+    let everywhere = |net: &Net, id: TensorId| Term {
+        input: id,
+        map: Map::dense(1, 4, net.tensor(id).extent),
+    };
+    let below = vec![(net.scale(x, 1), 0), (everywhere(&net, max), -1)];
+    let exp = table(Function::Exp, 4, 5, (-64, 0), 32);
+    let exps = net.exact(4, below.clone(), exp);
+    let all = Map::dense(4, 1, net.tensor(exps).extent);
+    let all = Term {
+        input: exps,
+        map: all,
+    };
+    let one = Param::new(1.0);
+    let log = table(Function::Log { lo: one }, 5, 4, (32, 128), 23);
+    let log = net.exact(1, vec![(all, 1)], log);
+    let mut rest = below.clone();
+    rest.push((everywhere(&net, log), -1));
+    let _ = net.exact(4, rest, exp);
+    let step = net.exact(4, below, table(Function::Step, 4, 0, (-1, 0), 1));
+    let mut keys = net.scale(step, 1);
+    keys.map.kernel = Kernel::Weights;
+    let counts = Activation::identity(Range::unsigned(7), 0);
+    let keys = net.exact(4, vec![(keys, 1)], counts);
+    if let Some(weights) = net.weights.last_mut() {
+        weights.terms[0] = vec![4, 3, 2, 1];
+    }
+    let max = max_of_channels(&mut net, keys);
+    let index = vec![(net.scale(max, -1), 0)];
+    let _ = net.exact(1, index, counts);
+    if let Some(weights) = net.weights.last_mut() {
+        weights.bias.fill(4);
+    }
     net.finish()
 }
 
