@@ -2,7 +2,7 @@
 //!
 //! Both are sums over tables of counts that the layout knows. Time is counted in the time that committing to
 //! one base cell takes on this machine, [`commit_unit`]; the weights of other work, in this unit at a blow-up
-//! of 4, were fitted to proofs of convolutional and dense networks (`cargo bench --bench models` compares).
+//! of 4, were fitted to proofs of thirteen convolutional and dense networks, with masks and without (`cargo bench --bench models` compares).
 
 use std::time::Instant;
 
@@ -19,17 +19,17 @@ const DIGEST: u64 = 32;
 const BASE_BYTES: u64 = 16 << 20;
 
 /// Time of a proof that no table accounts for: threads, FRI's last layers, queries, in seconds.
-const BASE_SECONDS: f64 = 0.016;
-/// Filling in a main cell.
-const FILL: f64 = 0.6;
+const BASE_SECONDS: f64 = 0.006;
 /// A message: its fraction, and its part in the quotient.
-const MESSAGE: f64 = 1.7 + 3.6;
+const MESSAGE: f64 = 6.6;
+/// A row, however narrow: nodes of six Merkle trees, quotients by the zerofier, folding.
+const ROW: f64 = 128.0;
 /// Opening a cell, whatever it was committed with.
-const OPEN: f64 = 0.7;
+const OPEN: f64 = 0.3;
 /// The linear forms of a weight, beyond opening it.
-const WEIGHT: f64 = 0.7;
-/// Hashes a second that grinding tries, for each unit of time.
-const HASH: f64 = 6.0;
+const WEIGHT: f64 = 1.3;
+/// One hash of grinding.
+const HASH: f64 = 1.8;
 
 /// What a table costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,9 +113,9 @@ fn table_seconds(table: &Table, profile: &Profile, unit: f64) -> f64 {
     let rows = f64::from(1 << table.log_height);
     let committed = c.main + degree * (c.projection + c.lookup + c.quotient);
     let opened = w.fixed + w.weight + committed;
-    let messages = MESSAGE * w.messages as f64 + FILL * c.main as f64;
+    let messages = MESSAGE * w.messages as f64;
     let cells = committed as f64 + OPEN * opened as f64 + WEIGHT * w.weight as f64;
-    let per_row = cells * unit + messages * arithmetic(profile, unit);
+    let per_row = (ROW + cells) * unit + messages * arithmetic(profile, unit);
     rows * per_row
 }
 
