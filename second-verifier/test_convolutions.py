@@ -14,8 +14,8 @@ from verify import load_key, verify
 
 FLIPS = 10
 DIGESTS = (
-    "96e29d28b8c435e1a6bfd7f151a366d35a8542b617211da30014eb0152494557",
-    "ee0ce2e077c3250d19bd7cddeb9c84b06185b9208372b7c34c7ee30ec5a6b105",
+    "e50363600f8bd95272413e38c0084a093aa82925723b32df9d74c38e07ae6a7e",
+    "7aab64e1f6907de76c660e8a79e9467bd1597038dc53437d785ee073c02c8b5b",
 )
 TABLES = [
     ("activation", 382, 10, 82, 7, 9, 4, 4, 5, 5, 9),
