@@ -28,6 +28,7 @@ from security import PROFILES, security_rounds
 from statement import disclosed, statement_digest
 from test_convolutions import test_convolutions
 from test_keys import test_keys
+from test_page import test_page
 from test_statements import test_hashes, test_statements
 from testing import (
     SHOW_ALL, counts, first_sample, flipped, key_is_sound, read_file, read_weights, refusal, refused,
@@ -295,6 +296,7 @@ def main():
         return 2
     test_vectors()
     test_hashes()
+    test_page(ROOT / "docs" / "protocol.md", KEYS)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         samples = {"mlp2_mnist": ROOT / "testdata" / "mnist-seven.json"}
