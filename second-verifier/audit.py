@@ -66,9 +66,11 @@ def entries_of(table):
 
         def f(q):
             values = candidates(function, q * 2.0**-in_bits)
-            found = {math.floor(v * 2.0**out_bits + 0.5) for v in values}
+            # Clamped first: `Exp` may be infinite.
+            values = (min(max(v * 2.0**out_bits + 0.5, image[0]), image[1]) for v in values)
+            found = set(map(math.floor, values))
             well_formed(len(found) == 1, "an entry of a table is too near to two integers")
-            return min(max(*found, image[0]), image[1])
+            return found.pop()
 
         entries += [(i, 0, q, f(q)) for q in range(lo, hi + 1)]
         entries += [(i, -1, lo, f(lo)), (i, 1, hi, f(hi))]

@@ -57,8 +57,9 @@ class Model:
         self.graph += field(NODE, node(kind, inputs, output, **attributes))
         return output
 
-    def write(self, path, inputs, outputs):
-        graph = self.graph + field(INPUT, value(*inputs)) + field(OUTPUT, value(*outputs))
+    def write(self, path, inputs, *outputs):
+        graph = self.graph + field(INPUT, value(*inputs))
+        graph += b"".join(field(OUTPUT, value(*output)) for output in outputs)
         path.write_bytes(field(1, 8) + field(8, field(2, 13)) + field(GRAPH, graph))
 
 
@@ -87,3 +88,18 @@ def convolutional_model(path):
     model.add("Gemm", ["f", *weights], "y")
     model.write(path, ("x", (1, 2, 9, 9)), ("y", (1, 3)))
     return [[[[model.rng.uniform(-1, 1) for _ in range(9)] for _ in range(9)] for _ in range(2)]]
+
+
+def scores_model(path):
+    """Probabilities, their logarithms, and which score is largest, in images; and data for it."""
+    model, pads = Model(), [1, 1, 1, 1]
+    weights = model.weights("w1", 3, 1, 3, 3), model.weights("b1", 3)
+    model.add("Conv", ["x", *weights], "s", kernel_shape=[3, 3], pads=pads)
+    model.add("Softmax", ["s"], "p", axis=1)
+    weights = model.weights("w2", 3, 3, 3, 3), model.weights("b2", 3)
+    model.add("Conv", ["s", *weights], "t", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
+    model.add("LogSoftmax", ["t"], "l", axis=1)
+    model.add("ArgMax", ["t"], "a", axis=1, keepdims=1)
+    outputs = ("p", (1, 3, 9, 9)), ("l", (1, 3, 5, 5)), ("a", (1, 1, 5, 5))
+    model.write(path, ("x", (1, 1, 9, 9)), *outputs)
+    return [[[[model.rng.uniform(-1, 1) for _ in range(9)] for _ in range(9)]]]

@@ -28,6 +28,7 @@ from security import PROFILES, security_rounds
 from statement import disclosed, statement_digest
 from test_convolutions import test_convolutions
 from test_keys import test_keys
+from test_page import test_page
 from test_statements import test_hashes, test_statements
 from testing import (
     SHOW_ALL, counts, first_sample, flipped, key_is_sound, read_file, read_weights, refusal, refused,
@@ -44,8 +45,8 @@ FLIPS = 10
 ADULT = "adult-income-mlp"
 KEYS = {
     (ADULT, "latency", "private input"): (
-        "b6973ed055c516b79725ab609449e25b66141e711dc8c4eeb7949edc0ab7b31c",
-        "d2191e9340fcd7db1024ceba3af49edd26f7066034eeebb7bcf1cec52bcdd31c",
+        "f2ee935bd9eca7468ad44c0ddf474b33494603682f6179e3df574a4013ece7a6",
+        "7ea70d44cf7558b30ca99bedb4daa81290932a0754692a6fa08afa26b72c7cf8",
         [
             ("activation", 51, 10, 34, 0, 8, 9, 3, 3, 5, 5, 9, 1),
             ("weights", 172, 9, 11, 4, 0, 0, 1, 1, 1, 1, 1, 4),
@@ -56,8 +57,8 @@ KEYS = {
         [148.27, 137.33, 149.63, 141.53, 132.91, 138.53, 101.54, 128.0],
     ),
     (ADULT, "latency", "no zk"): (
-        "a3fcb3eaecb7f6a0485fe67b6e908641ce96bdc3132258ce658bb7ed33899e29",
-        "fc39e8c0ef9161ca4f2b763f6ae48c286e942077ec6604170219889b32bdb3a5",
+        "626eb620941cc4c22e69e51c414fea194eb6d9c99b97ee2e616193fe69791de3",
+        "68dbb12781edc82935bee50bfbf5d504950a3779c16764eda36aee5a08942a40",
         [
             ("activation", 51, 6, 34, 0, 8, 8, 3, 3, 5, 5, 9, 1),
             ("weights", 112, 7, 11, 7, 0, 0, 1, 1, 1, 1, 1, 7),
@@ -68,8 +69,8 @@ KEYS = {
         [148.16, 138.28, 149.63, 141.53, 133.15, 138.53, 100.36, 128.0],
     ),
     (ADULT, "latency", "input not ranged"): (
-        "a3829d69c34a7809029b52b59679d5513d3e1c2fb80f01f0ea857032a844a400",
-        "6c644956ac9722b68d68072153ae37f46ef905d5828c778f85c4a6d6908ab055",
+        "22b4906a39d526ef6e280df7907fe44f08ab5e31ee97601c4f35824c51aa2dcc",
+        "c6a7bc021d543afd834af05be787d2309e0c1e4d2fb5c9897a9eeb0192b21217",
         [
             ("activation", 51, 10, 34, 0, 8, 9, 3, 3, 5, 5, 9, 1),
             ("weights", 172, 9, 11, 4, 0, 0, 1, 1, 1, 1, 1, 4),
@@ -144,8 +145,8 @@ def test_vectors():
     """docs/protocol.md §16, the part that needs no files."""
     empty = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     report(keccak256(b"").hex() == empty, "Keccak-256 of nothing")
-    protocol = "f1ef42f6f3c0386e497bb8e099ea6cd649f1bdc91a4527b2538e10471d423314"
-    found = digest("provenn protocol", b"babybear-keccak\x05\x00").hex()
+    protocol = "cd5254a9623a219c3168d842ab89c42ab3399f1514f0daadd87ef7280b858300"
+    found = digest("provenn protocol", b"babybear-keccak\x06\x00").hex()
     report(found == protocol, f"digest of the protocol's name {found}")
     leaf = "5d57b2bada93eb605df9825521fe946c7de08026f9fd37169e510a07f300a30c"
     report(struct.pack("<4Q", *leaves([[1, 2, 3]])[0]).hex() == leaf, "a leaf")
@@ -295,6 +296,7 @@ def main():
         return 2
     test_vectors()
     test_hashes()
+    test_page(ROOT / "docs" / "protocol.md", KEYS)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         samples = {"mlp2_mnist": ROOT / "testdata" / "mnist-seven.json"}

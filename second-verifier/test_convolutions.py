@@ -2,20 +2,23 @@
 
 import json
 import random
+import struct
+from math import exp, prod
 
 from attest import verify_attestation
 from audit import live_rows, weight_root
 from errors import Malformed, Rejected
 from field import OMEGA, ONE, P, ZERO, Ext
-from onnx import convolutional_model
+from onnx import convolutional_model, scores_model
+from plan import kind_of, partitions
 from security import security_rounds
 from testing import SHOW_ALL, key_is_sound, read_weights, refused, report, run, survivors
 from verify import load_key, verify
 
 FLIPS = 10
 DIGESTS = (
-    "96e29d28b8c435e1a6bfd7f151a366d35a8542b617211da30014eb0152494557",
-    "ee0ce2e077c3250d19bd7cddeb9c84b06185b9208372b7c34c7ee30ec5a6b105",
+    "e50363600f8bd95272413e38c0084a093aa82925723b32df9d74c38e07ae6a7e",
+    "7aab64e1f6907de76c660e8a79e9467bd1597038dc53437d785ee073c02c8b5b",
 )
 TABLES = [
     ("activation", 382, 10, 82, 7, 9, 4, 4, 5, 5, 9),
@@ -106,7 +109,76 @@ def test_case(provenn, folder, setup, visibility):
     report(refused(key, data + b"\0") and refused(key, data[:-1]), f"{name}: other lengths refused")
 
 
+# What is made of scores: probabilities, their logarithms, and which is largest (§7, §8.7).
+
+FUNCTIONS = {0, 1, 12, 13, 14}
+SCORE_KINDS = {2, 3, 4, 5, 6}
+WAYS = ["00000000", "00000001", "00000100", "00000101", "00000102"]
+
+
+def test_ways():
+    found = ["".join(map(str, way)) for way in partitions({1, 5, 7})]
+    report(found == WAYS, f"ways of putting three kinds together {found}")
+    bells = [len(partitions(range(n))) for n in range(1, 9)]
+    report(bells == [1, 2, 5, 15, 52, 203, 877, 4140], f"numbers of ways {bells}")
+
+
+def images_of(key, outputs):
+    """For each output a list of its positions, each with the values of its features."""
+    for i, said in zip(key.graph.outputs, outputs):
+        tensor = key.graph.tensors[i]
+        positions = prod(tensor.extent)
+        scale = 2.0**-tensor.encoding.frac_bits
+        yield [[v * scale for v in said.values[p::positions]] for p in range(positions)]
+
+
+def test_scores(provenn, folder):
+    model, sample, proof = (folder / f"scores.{end}" for end in ("onnx", "json", "proof"))
+    sample.write_text(json.dumps({"input_data": [scores_model(model)]}))
+    keys, name = folder / "scores", "scores"
+    run(provenn, "setup", model, "--calibrate", sample, "-o", keys)
+    run(provenn, "prove", keys / "model.pk", "--input", sample, "-o", proof)
+    vk, data = (keys / "model.vk").read_bytes(), proof.read_bytes()
+    key = load_key(vk)
+    found = {layer.function[0] for layer in key.graph.layers}
+    report(found == FUNCTIONS, f"{name}: functions {sorted(found)}")
+    found = {kind_of(key.graph, t) for t in range(len(key.graph.tensors))}
+    report(found == SCORE_KINDS, f"{name}: kinds of tensors {sorted(found)}")
+    report(key_is_sound(vk), f"{name}: fixed columns rebuilt")
+    try:
+        tensors = [said for _, _, said in verify(key, data).tensors]
+        report(True, f"{name}: accepted")
+    except (Malformed, Rejected) as error:
+        report(False, f"{name}: {error}")
+        return
+    shares, logarithms, largest = images_of(key, tensors[len(key.graph.inputs) :])
+    off = max(abs(sum(of_position) - 1) for of_position in shares)
+    off = max(off, *(abs(sum(map(exp, of_position)) - 1) for of_position in logarithms))
+    report(off < 0.01, f"{name}: shares add up to 1 but for {off:.4f}")
+    right = all(l[int(a)] == max(l) for l, (a,) in zip(logarithms, largest))
+    report(right, f"{name}: the largest is named")
+    test_parameters(vk, name)
+
+
+def test_parameters(vk, name):
+    """Keys with a logarithm that begins elsewhere, and with another function for `Step`."""
+    logarithm = struct.pack("<If", 13, 1.0)
+    # Behind a shift of 0 and 15 excess bits.
+    step = struct.pack("<BBI", 0, 15, 14)
+    assert (vk.count(logarithm), vk.count(step)) == (2, 1)
+    for lo, is_valid in ((0.0, 0), (-1.0, 0), (float("inf"), 0), (float("nan"), 0), (0.5, 1)):
+        other = vk.replace(logarithm, struct.pack("<If", 13, lo))
+        verdict = "valid" if is_valid else "refused"
+        report(key_is_sound(other, audit=False) == is_valid, f"{name}: a logarithm from {lo} {verdict}")
+    for function, is_valid in ((15, 0), (12, 1)):
+        other = vk.replace(step, struct.pack("<BBI", 0, 15, function))
+        verdict = "valid" if is_valid else "refused"
+        report(key_is_sound(other, audit=False) == is_valid, f"{name}: function {function} {verdict}")
+
+
 def test_convolutions(provenn, folder, key):
     test_convolution_key(key)
     for setup, visibility in CASES:
         test_case(provenn, folder, setup, visibility)
+    test_ways()
+    test_scores(provenn, folder)
