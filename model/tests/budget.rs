@@ -162,6 +162,6 @@ fn gate() {
     within(
         "per output",
         Cells::of(nodes, kernels()).each("y", SIZE),
-        10.0,
+        9.0,
     );
 }
