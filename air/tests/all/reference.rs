@@ -63,7 +63,7 @@ fn function(a: &Activation, q: i128) -> i32 {
         Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         Function::Gelu => x * normal(x),
         Function::Exp => x.exp(),
-        Function::Log { lo } => (x / lo.value()).max(1.0).min(16.0).ln(),
+        Function::Log { lo } => (x / lo.value()).clamp(1.0, 16.0).ln(),
         Function::Step => f64::from(u8::from(q >= 0)),
     };
     let y = (y * f64::from(a.out_frac_bits).exp2() + 0.5).floor();

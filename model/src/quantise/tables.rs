@@ -178,7 +178,7 @@ fn cheapest(members: &[Member], coarser: u32) -> (Option<u32>, f64) {
     };
     let fits = |bits: &u32| {
         let (lo, hi) = domain(members, *bits, coarser);
-        hi - lo < MAX_TABLE_ENTRIES as i64
+        hi - lo < MAX_TABLE_ENTRIES
     };
     (2..=MAX_BITS)
         .filter(fits)
