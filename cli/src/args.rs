@@ -97,6 +97,10 @@ pub struct QuantiseOptions {
     /// Bits of activations, 8 to 16 [default: 12]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=16))]
     pub bits: Option<u32>,
+    /// Largest error on the calibration data (4 samples of it, up to 256 for small models), as a share of an output's range, e.g. 0.005: as long as it is
+    /// exceeded, wider and narrower activations are tried
+    #[arg(long, value_name = "E", value_parser = parse_share)]
+    pub target_error: Option<f64>,
     /// Shape of an input with open dimensions, e.g. `x=1x784`
     #[arg(long, value_name = "NAME=SHAPE", value_parser = parse_shape)]
     pub shape: Vec<(String, Vec<usize>)>,
@@ -105,7 +109,10 @@ pub struct QuantiseOptions {
 impl QuantiseOptions {
     /// Whether there are any.
     pub const fn is_given(&self) -> bool {
-        self.calibrate.is_some() || self.bits.is_some() || !self.shape.is_empty()
+        self.calibrate.is_some()
+            || self.bits.is_some()
+            || self.target_error.is_some()
+            || !self.shape.is_empty()
     }
 }
 
@@ -466,6 +473,13 @@ fn parse_shape(text: &str) -> Result<(String, Vec<usize>), String> {
         .collect::<Option<Vec<_>>>()
         .ok_or_else(expected)?;
     Ok((name.to_owned(), dims))
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok();
+    share
+        .filter(|e: &f64| *e > 0.0 && *e <= 1.0)
+        .ok_or_else(|| "expected a number above 0 and at most 1, such as 0.005".into())
 }
 
 fn parse_size(text: &str) -> Result<u64, String> {

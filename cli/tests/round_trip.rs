@@ -218,3 +218,21 @@ fn keys_with_public_weights_are_the_same_every_time_and_others_never() {
         }
     }
 }
+
+/// An error that 12 bits miss: other widths are tried, and the JSON says which were taken.
+#[test]
+fn takes_as_many_bits_as_a_target_error_asks_for() {
+    let folder = testdata().join("models").join("adult-income-mlp");
+    let (onnx, refs) = (folder.join("model.onnx"), folder.join("refs.npz"));
+    let run = |options: &str| {
+        let args = format!("accuracy {{}} --data {{}} --calibrate {{}} --json {options}");
+        let report = provenn(&folder, &args, &[&onnx, &refs, &refs]);
+        let report = report.expect(0).json();
+        let number = |key: &str| report[key].as_f64().expect("a number");
+        (number("bits"), number("max_relative_error"))
+    };
+    let (bits, error) = run("");
+    assert_eq!(bits, 12.0);
+    let (more, smaller) = run(&format!("--target-error {}", error / 2.0));
+    assert!(more > bits && smaller < error, "{more} bits: {smaller}");
+}

@@ -82,6 +82,6 @@ pub fn run(args: &AccuracyArgs) -> Result<Report, Failure> {
     report.json("max_relative_error", accuracy.max_relative_error);
     report.json("float_accuracy", accuracy.float_accuracy);
     report.json("quantised_accuracy", accuracy.quantised_accuracy);
-    report.json("bits", quantised.bits);
+    report.json("bits", quantised.report.bits);
     Ok(report)
 }

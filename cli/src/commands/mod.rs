@@ -47,8 +47,6 @@ pub struct Quantised {
     pub model: Model,
     /// The choices made, if it was quantised just now.
     pub report: QuantReport,
-    /// Bits of activations.
-    pub bits: u32,
 }
 
 /// Imports and quantises an ONNX file. `fallback` is calibrated on where no data is given.
@@ -69,6 +67,7 @@ pub fn quantise(
     let bits = options.bits.unwrap_or(QuantOptions::default().bits);
     let quant = QuantOptions {
         bits,
+        target_error: options.target_error,
         ..QuantOptions::default()
     };
     let (model, report) = info_span!("quantise")
@@ -77,11 +76,7 @@ pub fn quantise(
     for warning in &report.warnings {
         progress::note(&format!("warning: {warning}"));
     }
-    Ok(Quantised {
-        model,
-        report,
-        bits,
-    })
+    Ok(Quantised { model, report })
 }
 
 /// Imports an ONNX file.
@@ -118,7 +113,7 @@ pub fn refuse_model_options(options: &ModelOptions) -> Result<(), Failure> {
     if !options.quantise.is_given() && options.profile.is_none() && !options.no_zk {
         return Ok(());
     }
-    let message = "--calibrate, --bits, --shape, --profile and --no-zk are for ONNX models; a key is \
+    let message = "--calibrate, --bits, --target-error, --shape, --profile and --no-zk are for ONNX models; a key is \
                    set up already";
     Err(Failure::new(Code::Usage, message))
 }

@@ -35,7 +35,7 @@ use self::calibrate::{Calibration, calibrate};
 use self::fit::Fitted;
 pub use self::report::{InputReport, LayerReport, QuantReport};
 use self::tables::Wish;
-use crate::float::{FloatGraph, FloatLayer, ShapeError};
+use crate::float::{FloatGraph, FloatLayer, FloatTensor, ShapeError};
 use crate::{FIELD_MODULUS, Sample};
 
 /// Weights of fewer bits than this are worth a warning.
@@ -153,6 +153,7 @@ pub fn quantise(
         }
     };
     report.calibration_samples = samples.len();
+    report.bits = options.bits;
     let seen = calibrate(graph, samples)?;
     let equal = equalise::equalise(graph, &seen.layer_maxima(graph.inputs), samples.len());
     let calibration = calibrate(&equal, samples)?;
@@ -169,6 +170,7 @@ pub fn quantise(
                 ..options.clone()
             };
             let mut tried = report.without_rows();
+            tried.bits = bits;
             let candidate = build(&equal, &calibration, &wider, is_frugal, &mut tried)?;
             let error = error_on(graph, &candidate, samples)?;
             if error < least {
@@ -202,13 +204,18 @@ fn candidates(bits: u32) -> impl Iterator<Item = (u32, bool)> {
     std::iter::once((bits, false)).chain(others)
 }
 
-/// The largest error of any output over at most a few samples, relative to the output's range there.
+/// Elements that may be evaluated to judge a width by.
+const MAX_JUDGED: usize = 1 << 24;
+
+/// The largest error of any output, relative to the output's range, over as many samples as do not take long:
+/// 4 of a large network, 256 of a small one.
 fn error_on(graph: &FloatGraph, model: &Model, samples: &[Sample]) -> Result<f64, QuantError> {
-    const FEW: usize = 4;
+    let elements: usize = graph.tensors.iter().map(FloatTensor::len).sum();
+    let few = (MAX_JUDGED / elements.max(1)).clamp(4, 256);
     let outputs = graph.outputs.len();
     let mut worst = vec![0f64; outputs];
     let mut ends = vec![(f64::INFINITY, f64::NEG_INFINITY); outputs];
-    for (index, sample) in samples.iter().take(FEW).enumerate() {
+    for (index, sample) in samples.iter().take(few).enumerate() {
         let expected = graph
             .evaluate(sample)
             .map_err(|source| QuantError::Sample { index, source })?;

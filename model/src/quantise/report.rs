@@ -8,6 +8,8 @@ use serde::Serialize;
 pub struct QuantReport {
     /// How many samples the ranges come from.
     pub calibration_samples: usize,
+    /// Bits of activations, which a target error may have changed.
+    pub bits: u32,
     /// The inputs.
     pub inputs: Vec<InputReport>,
     /// The layers, in order.
