@@ -164,6 +164,22 @@ pub(super) fn integers(
     }
 }
 
+/// The dimensions that a node reduces, and whether they stay, with size 1: those of `Reduce…` it names, all spatial
+/// ones of `Global…`.
+fn reduced_dims(
+    lowering: &Lowering<'_>,
+    node: &NodeProto,
+    rank: usize,
+) -> Result<(Vec<usize>, bool), ImportError> {
+    if node.op_type.starts_with("Global") {
+        return Ok(((2..rank).collect(), true));
+    }
+    let axes = integers(lowering, node, 1, "axes")?
+        .ok_or_else(|| unsupported(node, "without axes it is not supported"))?;
+    let axes: Result<Vec<usize>, _> = axes.iter().map(|&a| axis(node, a, rank)).collect();
+    Ok((axes?, int(node, "keepdims", 1) != 0))
+}
+
 /// Per-channel maps along the three axes, all together.
 fn combined(
     node: &NodeProto,

@@ -10,7 +10,7 @@ use super::super::lower::{Lowering, note, unsupported};
 use super::super::term::{self, Linear};
 use super::combined;
 use super::conv::{Window, image, list, resized, sizes_after, spatial_axes, windows};
-use super::{axis, input, int, integers};
+use super::{input, int, reduced_dims};
 
 /// An average of more elements is taken in two steps: its factor, with the sum it multiplies, has to fit an
 /// accumulator.
@@ -104,15 +104,7 @@ pub(super) fn global_average(
     node: &NodeProto,
 ) -> Result<Expr, ImportError> {
     let x = lowering.read(node, input(node, 0)?)?;
-    let rank = x.layout.rank();
-    let (reduced, keeps) = if node.op_type == "ReduceMean" {
-        let axes = integers(lowering, node, 1, "axes")?
-            .ok_or_else(|| unsupported(node, "without axes it is not supported"))?;
-        let axes: Result<Vec<usize>, _> = axes.iter().map(|&a| axis(node, a, rank)).collect();
-        (axes?, int(node, "keepdims", 1) != 0)
-    } else {
-        ((2..rank).collect(), true)
-    };
+    let (reduced, keeps) = reduced_dims(lowering, node, x.layout.rank())?;
     let mut out = x;
     let mut count = 1;
     for &i in &reduced {

@@ -18,7 +18,7 @@ use super::super::layout::Layout;
 use super::super::lower::{Lowering, note, unsupported};
 use super::super::term::{self, Linear};
 use super::pool::comparable;
-use super::{axis, input, int, integers};
+use super::{axis, input, int, reduced_dims};
 
 /// A maximum at a single position has rows of one lane, in which every reader of a tensor costs as much as
 /// an element: there each step becomes a tensor.
@@ -27,15 +27,7 @@ const MAX_TERMS_OF_ONE: usize = 1;
 /// `GlobalMaxPool`, `ReduceMax`.
 pub(super) fn maximum(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Expr, ImportError> {
     let x = lowering.read(node, input(node, 0)?)?;
-    let rank = x.layout.rank();
-    let (reduced, keeps) = if node.op_type == "ReduceMax" {
-        let axes = integers(lowering, node, 1, "axes")?
-            .ok_or_else(|| unsupported(node, "without axes it is not supported"))?;
-        let axes: Result<Vec<usize>, _> = axes.iter().map(|&a| axis(node, a, rank)).collect();
-        (axes?, int(node, "keepdims", 1) != 0)
-    } else {
-        ((2..rank).collect(), true)
-    };
+    let (reduced, keeps) = reduced_dims(lowering, node, x.layout.rank())?;
     let lines = whole_axes(node, &x.layout, &reduced)?;
     let layout = without(&x.layout, &reduced, keeps);
     let mut max = max_over(lowering, node, x, &lines)?;
