@@ -10,7 +10,7 @@ from errors import well_formed
 from field import P, ZERO, total
 from grid import ceil_div
 from layout import check_together, lengthen_leaves, range_table, settle
-from maps import GATE, WEIGHTS, repeats, taps_of
+from maps import WEIGHTS, reach_of, repeats, sums_of, taps_of
 from projection import Interner, select
 from weights import rows_of
 
@@ -38,24 +38,6 @@ def limits(layer):
     return max(lo, -most), min(hi, most)
 
 
-def times(factor, interval):
-    """The interval of factor·x, 0 among them: taps may lie outside the input."""
-    ends = [factor * x for x in interval]
-    return min(0, *ends), max(0, *ends)
-
-
-def reach_of(graph, term):
-    """What a term without learned weights adds to an accumulator at the least and at the most."""
-    map, interval = term.map, graph.tensors[term.input].range
-    if map.kernel == GATE:
-        products = [times(g, interval) for g in graph.tensors[map.gate].range]
-        lo, hi = min(lo for lo, _ in products), max(hi for _, hi in products)
-    else:
-        products = [times(factor, interval) for factor in map.taps]
-        lo, hi = (sum(ends) for ends in zip(*products))
-    return lo * repeats(map), hi * repeats(map)
-
-
 def limb_widths(largest):
     """Widths of the limbs of a number up to `largest`, lowest first."""
     return [max(0, min(8, largest.bit_length() - 8 * i)) for i in range(LIMBS)]
@@ -81,7 +63,7 @@ def bound_of(graph, index):
         most = (hi - lo) // max(below, above)
         largest = [min(largest[0], most), min(largest[1], most // 256)]
     return Record(
-        outputs=graph.tensors[layer.output].features, below=below, above=above, gap=hi - lo,
+        layer=index, outputs=graph.tensors[layer.output].features, below=below, above=above, gap=hi - lo,
         top=hi + 2**layer.shift // 2,
         widths=[limb_widths(hi - lo), limb_widths(largest[0]), limb_widths(largest[1])],
     )  # fmt: skip
@@ -96,9 +78,10 @@ def lay_out_attestation(key):
     if hiding:
         # The mask of the weights is the key's.
         hiding.weight_openings = 0
-    bounds = [bound_of(key.graph, i) for i in range(len(key.graph.layers))]
+    bounds = [bound_of(key.graph, i) for i, _ in sums_of(key.graph)]
     of_key = next(t for t in key.tables if t.chip == "weights")
-    of_weights = weights_table(of_key, [b.outputs for b in bounds], hiding)
+    outputs = [key.graph.tensors[layer.output].features for layer in key.graph.layers]
+    of_weights = weights_table(of_key, outputs, hiding)
     main = len(WIDTHS_OF) * LIMBS + 2 * CARRY_LIMBS
     of_sums = Record(
         chip="attested sums", bounds=bounds, rows=sum(b.outputs for b in bounds),
@@ -156,12 +139,12 @@ def weights_fixed(table):
 
 
 def sums_fixed(table):
-    for layer, b in enumerate(table.bounds):
+    for b in table.bounds:
         numbers = [b.below, b.above, b.gap, b.gap % 256, b.top % P]
         numbers += [width for number in b.widths for width in number]
         for j in range(b.outputs):
             end = int(j + 1 == b.outputs)
-            yield dict(enumerate([1 - end, end, layer, *numbers], 4))
+            yield dict(enumerate([1 - end, end, b.layer, *numbers], 4))
 
 
 # What the tables state

@@ -9,7 +9,7 @@ from keccak import digest
 from maps import AXES, GATE, TAPS
 
 MAGIC = b"PROVENN\0"
-VERSION = 6
+VERSION = 7
 VERIFYING_KEY, PROOF, PROVING_KEY, REKEY_PROOF, ATTESTATION = 1, 2, 3, 4, 5
 MAX_KEY_BYTES = 2**24
 NONE, DATA, DATA_AND_WEIGHTS = range(3)
@@ -126,8 +126,8 @@ def read_graph(r):
 
     def layer():
         return Record(
-            name=r.string(), terms=r.list(lambda: read_term(r)), output=r.u32(),
-            shift=r.u8(), excess_bits=r.u8(),
+            name=r.string(), terms=r.list(lambda: read_term(r)), combine=r.variant(2),
+            output=r.u32(), shift=r.u8(), excess_bits=r.u8(),
             function=read_function(r), in_frac_bits=r.i16(), out_frac_bits=r.i16(),
             domain=interval(), image=interval(),
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from field import DEGREE
 from grid import ceil_div
-from maps import WEIGHTS, frame_of, taps_of
+from maps import WEIGHTS, frame_of, sums_of, taps_of
 
 MIN_LOG_HEIGHT = 6
 MAX_LANES = 256
@@ -64,7 +64,7 @@ def choose_weight_lanes(graph, hiding):
         for t in layer.terms
         if t.map.kernel == WEIGHTS
     ]
-    shapes += [(1, graph.tensors[layer.output].features) for layer in graph.layers]
+    shapes += [(1, graph.tensors[layer.output].features) for _, layer in sums_of(graph)]
     weights = sum(k * n for k, n in shapes)
     fewest = LEAF_COLUMNS if hiding and hiding.weight_openings else 1
     aux = columns(0, 1, 1, hiding)
@@ -95,7 +95,7 @@ def lines_of(frame):
 
 def choose_overhang_lanes(graph, hiding):
     lengths = {}
-    for layer in graph.layers:
+    for _, layer in sums_of(graph):
         for _, _, length in lines_of(frame_of(graph, layer)):
             features = graph.tensors[layer.output].features
             lengths[length] = lengths.get(length, 0) + features

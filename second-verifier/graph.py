@@ -5,8 +5,9 @@ from math import prod
 from errors import well_formed
 from field import P
 from floats import function_is_sound
+from groups import Groups
 from maps import (
-    AXES, GATE, TAPS, WEIGHTS, frame_of, overlaps, shifted, taps_of, view, weight_count,
+    GATE, TAPS, WEIGHTS, frame_of, overlaps, shifted, sums_of, taps_of, view, weight_count,
 )  # fmt: skip
 
 MAX_EXTENT = 2**22
@@ -53,6 +54,8 @@ def check_graph(graph):
         well_formed(_layer_is_sound(layer, tensors[layer.output]), f"layer {i} is out of bounds")
         span = (length(layer.domain) + 2 * (2**layer.excess_bits - 1)) * 2**layer.shift
         well_formed(span <= P, f"layer {i}: an accumulator modulo p has more than one output")
+    # Maxima.
+    Groups(graph)
 
 
 def _check_wiring(graph):
@@ -82,13 +85,14 @@ def _check_wiring(graph):
 def _check_rows(graph):
     """Bounds that keep us from listing what no table has room for."""
     lines = elements = phased_taps = runs = reads = 0
-    for layer in graph.layers:
+    for _, layer in sums_of(graph):
         output, frame = graph.tensors[layer.output], frame_of(graph, layer)
         z, y, x = (hi - lo for lo, hi in zip(frame.lo, frame.hi))
         depth, height, width = output.extent
         across, down = z * y - depth * height, depth * (x - width)
         lines += output.features * (across + down)
         elements += output.features * (across * x + down * height)
+    for layer in graph.layers:
         for term in layer.terms:
             phases, taps = prod(axis.stride for axis in term.map.axes), taps_of(term.map)
             operand = graph.tensors[term.input]

@@ -17,10 +17,11 @@ from cost import (
 )  # fmt: skip
 from errors import well_formed
 from field import DEGREE, P
-from graph import length, ranged_bits
+from functions import Functions
+from graph import length
 from grid import ceil_div
-from maps import number_terms
 from plan import plan
+from terms import Terms
 
 MAX_LOG_HEIGHT = 22
 MAX_LOG_ENTRIES = 22
@@ -28,9 +29,6 @@ MAX_LOG_OUTSIDE_CELLS = 26
 MAX_LOG_FIXED_CELLS = 28
 MAX_POSITIONS = 64
 MAX_PROOFS = 2**16
-IDENTITY = (0,)
-# Functions with f(c·x) = c·f(x), c > 0: Identity, Relu, LeakyRelu.
-HOMOGENEOUS = 0, 1, 5
 
 
 def hiding_of(privacy, proofs, parameters):
@@ -46,44 +44,20 @@ def hiding_of(privacy, proofs, parameters):
     return Record(queries=parameters.queries, weight_openings=openings)
 
 
-def function_of(graph, tensor):
-    """(function, in_frac_bits, out_frac_bits, domain, image); none of a ranged input."""
-    if ranged_bits(graph, tensor):
-        return None
-    if tensor < len(graph.inputs):
-        interval = graph.tensors[tensor].range
-        return (IDENTITY, 0, 0, interval, interval)
-    l = graph.layers[tensor - len(graph.inputs)]
-    scales = l.in_frac_bits, l.out_frac_bits
-    if l.function[0] in HOMOGENEOUS:
-        # Only the change of scale matters.
-        scales = l.in_frac_bits - l.out_frac_bits, 0
-    return (l.function, *scales, l.domain, l.image)
-
-
 def lay_out(graph, hiding):
     """The tables in order. Columns are counted, extension columns as one."""
-    functions = []
-    for i in range(len(graph.tensors)):
-        function = function_of(graph, i)
-        if function is not None and function not in functions:
-            functions.append(function)
-
-    def number_of(tensor):
-        function = function_of(graph, tensor)
-        return 0 if function is None else 1 + functions.index(function)
-
-    ids, count = number_terms(graph)
+    terms = Terms(graph)
+    functions = Functions(graph, terms.groups)
     tables = [
-        activation.lay_out(graph, ids, count, part, number_of, hiding)
-        for part in plan(graph, ids, hiding)
+        activation.lay_out(graph, terms, part, functions, hiding)
+        for part in plan(graph, terms, hiding)
     ]
     widths = {w for table in tables for w in activation.limb_widths_of(table)}
-    entries = sum(length(f[3]) + 2 for f in functions)
+    entries = sum(length(f[3]) + 2 for f in functions.list)
     tables += [
-        weights.lay_out(graph, ids, hiding), overhang.lay_out(graph, ids, hiding),
-        sums.lay_out(graph, ids, hiding), range_table(widths, hiding),
-        lookup("functions", 4, functions, entries, hiding),
+        weights.lay_out(graph, terms, hiding), overhang.lay_out(graph, terms, hiding),
+        sums.lay_out(graph, terms, hiding), range_table(widths, hiding),
+        lookup("functions", 4, functions.list, entries, hiding),
     ]  # fmt: skip
     # Tables without entries are left out.
     tables = [t for t in tables if t is not None and getattr(t, "entries", 1)]

@@ -1,4 +1,4 @@
-"""Linear maps between tensors, and the frame of a layer (§7)."""
+"""Layers, their linear maps between tensors, and their frames (§7)."""
 
 from math import gcd, prod
 from types import SimpleNamespace as Record
@@ -6,6 +6,15 @@ from types import SimpleNamespace as Record
 AXES = 3
 # Kernels.
 WEIGHTS, TAPS, GATE = range(3)
+# What a layer makes of its terms.
+SUM, MAX = range(2)
+# A function without parameters.
+IDENTITY = (0,)
+
+
+def sums_of(graph):
+    """The layers that add up, with their index."""
+    return [(i, layer) for i, layer in enumerate(graph.layers) if layer.combine == SUM]
 
 
 def strides(extent):
@@ -76,6 +85,27 @@ def taps_on(map, residue):
     ]
 
 
+# What a term can add
+
+
+def times(factor, interval):
+    """The interval of factor·x, 0 among them: taps may lie outside the input."""
+    ends = [factor * x for x in interval]
+    return min(0, *ends), max(0, *ends)
+
+
+def reach_of(graph, term):
+    """What a term without learned weights adds to an accumulator at the least and at the most."""
+    map, interval = term.map, graph.tensors[term.input].range
+    if map.kernel == GATE:
+        products = [times(g, interval) for g in graph.tensors[map.gate].range]
+        lo, hi = min(lo for lo, _ in products), max(hi for _, hi in products)
+    else:
+        products = [times(factor, interval) for factor in map.taps]
+        lo, hi = (sum(ends) for ends in zip(*products))
+    return lo * repeats(map), hi * repeats(map)
+
+
 # Frames
 
 
@@ -94,16 +124,3 @@ def frame_of(graph, layer):
 def is_tight(frame):
     return frame.lo == [0] * AXES and frame.hi == list(frame.extent)
 
-
-# Numbers of terms
-
-
-def number_terms(graph):
-    """For each layer the numbers of its terms, its biases, its overhang; and how many there are."""
-    layers, count = [], 0
-    for layer in graph.layers:
-        n = len(layer.terms)
-        ids = Record(terms=list(range(count, count + n)), bias=count + n, overhang=count + n + 1)
-        layers.append(ids)
-        count += n + 2
-    return layers, count

@@ -103,3 +103,29 @@ def scores_model(path):
     outputs = ("p", (1, 3, 9, 9)), ("l", (1, 3, 5, 5)), ("a", (1, 1, 5, 5))
     model.write(path, ("x", (1, 1, 9, 9)), *outputs)
     return [[[[model.rng.uniform(-1, 1) for _ in range(9)] for _ in range(9)]]]
+
+
+def pooling_model(path):
+    """Maxima: of windows that abut, of windows that overlap, of the input itself; of a tensor that others
+    read, too; of lines of odd length. And data for it."""
+    model, pads = Model(), [1, 1, 1, 1]
+    weights = model.weights("w1", 2, 2, 3, 3), model.weights("b1", 2)
+    model.add("Conv", ["x", *weights], "c", kernel_shape=[3, 3], pads=pads)
+    model.add("Relu", ["c"], "r")
+    model.add("MaxPool", ["r"], "m", kernel_shape=[2, 2], strides=[2, 2])
+    weights = model.weights("w2", 2, 2, 1, 1), model.weights("b2", 2)
+    model.add("Conv", ["r", *weights], "s", kernel_shape=[1, 1], strides=[2, 2])
+    model.add("Relu", ["s"], "t")
+    weights = model.weights("w3", 2, 2, 3, 2), model.weights("b3", 2)
+    model.add("Conv", ["x", *weights], "d", kernel_shape=[3, 2])
+    model.add("Sigmoid", ["d"], "g")
+    model.add("MaxPool", ["g"], "u", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
+    model.add("MaxPool", ["x"], "v", kernel_shape=[1, 3], strides=[1, 3])
+    for name, size, output in (("t", 2 * 3 * 5, "y1"), ("u", 2 * 2 * 4, "y2"), ("v", 2 * 6 * 3, "z")):
+        model.add("Flatten", [name], f"{name}f")
+        weights = model.weights(f"w{name}", size, 3), model.weights(f"b{name}", 3)
+        model.add("Gemm", [f"{name}f", *weights], output)
+    model.add("Add", ["y1", "y2"], "y")
+    outputs = ("m", (1, 2, 3, 4)), ("v", (1, 2, 6, 3)), ("y", (1, 3)), ("z", (1, 3))
+    model.write(path, ("x", (1, 2, 6, 9)), *outputs)
+    return [[[[model.rng.uniform(-1, 1) for _ in range(9)] for _ in range(6)] for _ in range(2)]]

@@ -5,13 +5,13 @@ from types import SimpleNamespace as Record
 from builder import CLAIM, TERM
 from cost import choose_overhang_lanes, lines_of, mask_rows
 from field import powers, total
-from maps import frame_of, is_tight
+from maps import frame_of, is_tight, sums_of
 from projection import Interner, over, select
 
 ACROSS, DOWN, KEEP, NUMBER, COUNT, RATIO = range(4, 10)
 
 
-def lay_out(graph, ids, hiding):
+def lay_out(graph, terms, hiding):
     """Nothing if nothing hangs over."""
     lanes = choose_overhang_lanes(graph, hiding)
     table = Record(
@@ -20,12 +20,12 @@ def lay_out(graph, ids, hiding):
         projection_degree=0, mask_rows=mask_rows(hiding),
     )  # fmt: skip
     start = 0
-    for i, layer in enumerate(graph.layers):
+    for i, layer in sums_of(graph):
         frame = frame_of(graph, layer)
         if is_tight(frame):
             continue
         block = Record(
-            layer=i, number=ids[i].overhang, start=start,
+            layer=i, number=terms.layers[i].overhang, start=start,
             features=graph.tensors[layer.output].features,
             stretches=list(stretches_of(frame, lanes)),
         )  # fmt: skip

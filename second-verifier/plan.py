@@ -1,26 +1,28 @@
-"""Which tensors share an activation table, and how wide its rows are (§8.7)."""
+"""Which groups of tensors share an activation table, and how wide its rows are (§8.7)."""
 
 from types import SimpleNamespace as Record
 
 from cost import (
     MAX_LANES, choose_table_lanes, columns, lookup_cost, lookup_width, mask_rows, table_cost,
 )  # fmt: skip
+from errors import well_formed
 from graph import remainder_and_excess
 from grid import ceil_div, demand_of, rows_for
-from maps import GATE
 from readers import readers_of
+from window import window_of
 
-# Kinds of tensors: 0 one position a channel; 1 looked up only, 3 with a remainder, 5 with an excess of one
-# limb, each followed by the same with narrow phases; 7 with an excess of two limbs.
+# Kinds of groups: 0 one unit a channel; 1 looked up only, 3 with a remainder, 5 with an excess of one limb,
+# each followed by the same with narrow phases; 7 with an excess of two limbs.
 KINDS = 8
 NARROW = 64
 MAX_LIMB_BITS = 16
+MAX_WINDOWS = 16
 OPENED = 40
 
 
 def partitions(used):
     """Every way of putting kinds together: for each kind its part, parts numbered by their first kind. Kinds
-    of no tensor are in part 0."""
+    of no group are in part 0."""
     ways = [((), 0)]
     for kind in range(KINDS):
         ways = [
@@ -31,19 +33,39 @@ def partitions(used):
     return [way for way, _ in ways]
 
 
-def plan(graph, ids, hiding):
-    """The activation tables, each with its tensors, lanes and limbs."""
-    kinds = {}
-    for tensor in range(len(graph.tensors)):
-        kinds.setdefault(kind_of(graph, tensor), []).append(tensor)
-    rows = {kind: rows_by_lanes(graph, tensors) for kind, tensors in kinds.items()}
-    known = {}
+def plan(graph, terms, hiding):
+    """The activation tables, each with its groups, their window, lanes and limbs."""
+    by_window = {}
+    for group in terms.groups.all:
+        by_window.setdefault(window_of(group), []).append(facts_of(graph, terms, group))
+        well_formed(len(by_window) <= MAX_WINDOWS, "the groups have too many different windows")
+    of_windows = (plan_window(window, facts, hiding) for window, facts in by_window.items())
+    return [table for tables in of_windows for table in tables]
+
+
+def facts_of(graph, terms, group):
+    """What the price of a group's table depends on."""
+    host, demand = group.members[0].tensor, demand_of(graph, terms, group)
+    weighted, slots = slots_for([readers_of(graph, terms, group)])
+    return Record(
+        group=group, host=host, demand=demand, weighted=weighted, slots=slots,
+        gates=bool(terms.gated[host]), bits=remainder_and_excess(graph, host),
+    )  # fmt: skip
+
+
+def plan_window(window, facts, hiding):
+    """The cheapest way of putting groups of one window together."""
+    kinds, known = {}, {}
+    for of_group in facts:
+        kinds.setdefault(kind_of(of_group), []).append(of_group)
+    lanes = range(1, MAX_LANES // window.hosts + 1)
+    rows = {kind: rows_by_lanes(members, lanes) for kind, members in kinds.items()}
 
     def priced(part):
         if part not in known:
-            tensors = sorted(t for kind in part for t in kinds[kind])
+            members = sorted((f for kind in part for f in kinds[kind]), key=lambda f: f.host)
             summed = [sum(of) for of in zip(*(rows[kind] for kind in part))]
-            known[part] = cheapest(graph, ids, tensors, summed, hiding)
+            known[part] = cheapest(window, members, summed, hiding)
         return known[part]
 
     def tables(way):
@@ -55,26 +77,24 @@ def plan(graph, ids, hiding):
     return [table for _, table in chosen]
 
 
-def kind_of(graph, tensor):
-    demand = demand_of(graph, tensor)
-    if demand.positions == 1:
+def kind_of(facts):
+    if facts.demand.units == 1:
         return 0
-    remainder, excess = remainder_and_excess(graph, tensor)
+    remainder, excess = facts.bits
     if excess > MAX_LIMB_BITS:
         return 7
     first = 5 if excess else 3 if remainder else 1
-    return first + (demand.phase <= NARROW)
+    return first + (facts.demand.phase <= NARROW)
 
 
-def rows_by_lanes(graph, tensors):
-    """Rows of all the tensors together, for each number of lanes from 1 on."""
-    demands = [(graph.tensors[t], demand_of(graph, t)) for t in tensors]
-    return [sum(rows_for(t, d, lanes) for t, d in demands) for lanes in range(1, MAX_LANES + 1)]
+def rows_by_lanes(facts, lanes):
+    """Rows of all the groups together, for each number of lanes."""
+    return [sum(rows_for(f.demand, n) for f in facts) for n in lanes]
 
 
 def slots_for(readers):
-    """Weighted slots, and all, for the readers of some tensors."""
-    weighted = max(sum(r.is_weighted for r in of_tensor) for of_tensor in readers)
+    """Weighted slots, and all, for the readers of some groups."""
+    weighted = max(sum(r.is_weighted for _, r in of_group) for of_group in readers)
     return weighted, max(map(len, readers))
 
 
@@ -88,16 +108,15 @@ def limb_widths(remainder_bits, excess_bits, limbs):
     return rem + [limb_width(excess_bits, i, limbs.bits) for i in range(limbs.excess)]
 
 
-def cheapest(graph, ids, tensors, summed, hiding):
-    """The lanes and limbs of least cost, the cost first. `summed` are the tensors' rows by lanes."""
-    weighted, slots = slots_for([readers_of(graph, ids, t) for t in tensors])
+def cheapest(window, facts, summed, hiding):
+    """The lanes and limbs of least cost, the cost first. `summed` are the groups' rows by lanes."""
+    weighted, slots = max(f.weighted for f in facts), max(f.slots for f in facts)
     masks = mask_rows(hiding, blank=True)
-    widest = min(max(demand_of(graph, t).positions for t in tensors), MAX_LANES)
-    rows = [of_tensors + 1 + masks for of_tensors in summed[:widest]]
-    terms = [t for layer in graph.layers for t in layer.terms]
-    gates = any(t.map.kernel == GATE and t.map.gate in tensors for t in terms)
+    widest = max(f.demand.units for f in facts)
+    rows = [of_groups + 1 + masks for of_groups in summed[:widest]]
+    gates = any(f.gates for f in facts)
     projection = 1 + slots + weighted
-    bits = [remainder_and_excess(graph, t) for t in tensors]
+    bits = {f.bits for f in facts}
     shift, excess = (max(of) for of in zip(*bits))
 
     def candidate(limb_bits):
@@ -105,22 +124,34 @@ def cheapest(graph, ids, tensors, summed, hiding):
         return Record(bits=limb_bits, rem=rem, excess=exc)
 
     def cost(lanes, limbs):
-        per_lane = limbs.rem + limbs.excess
-        cells = lanes * (2 + (limbs.excess > 0) + per_lane)
-        lookup = lookup_width(lanes * (1 + per_lane) + projection + gates)
-        return table_cost(rows[lanes - 1], columns(cells, projection, lookup, hiding), OPENED)
+        cells, lookups = lane_of(window, limbs)
+        lookup = lookup_width(lanes * lookups + projection + gates)
+        committed = columns(lanes * cells, projection, lookup, hiding)
+        return table_cost(rows[lanes - 1], committed, OPENED)
 
     def range_cost(limbs):
-        widths = {w for of_tensor in bits for w in limb_widths(*of_tensor, limbs)}
+        widths = {w for of_group in bits for w in limb_widths(*of_group, limbs)}
         entries = max(1, sum(2**w for w in widths))
         lanes = choose_table_lanes(entries, 2, hiding)
         return lookup_cost(entries, 2, lanes, hiding)
 
-    best = None
+    best, groups = None, [f.group for f in facts]
     for limbs in map(candidate, range(1, MAX_LIMB_BITS + 1)):
         of_ranges = range_cost(limbs)
-        for lanes in range(1, widest + 1):
+        for lanes in range(1, len(rows) + 1):
             total = of_ranges + cost(lanes, limbs)
             if best is None or total < best[0]:
-                best = total, Record(tensors=tensors, lanes=lanes, limbs=limbs)
+                best = total, Record(groups=groups, window=window, lanes=lanes, limbs=limbs)
     return best
+
+
+def activation_width(limbs):
+    """Cells of an activation: `q`, `out`, perhaps `side`, limbs."""
+    return 2 + (limbs.excess > 0) + limbs.rem + limbs.excess
+
+
+def lane_of(window, limbs):
+    """Cells and messages of a lane."""
+    compared = len(window.comparisons)
+    cells = window.hosts * activation_width(limbs) + window.copies + compared
+    return cells, window.hosts * (1 + limbs.rem + limbs.excess) + compared

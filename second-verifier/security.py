@@ -5,7 +5,7 @@ from types import SimpleNamespace as Record
 
 from errors import well_formed
 from field import DEGREE, P
-from maps import frame_of
+from maps import frame_of, sums_of
 
 
 def _profile(name, blowup, queries, grinding, target):
@@ -39,7 +39,7 @@ def layer_degrees(graph, tables):
     weights = next(t for t in tables if t.chip == "weights")
     outside = sum(2 * t.lanes for t in tables if t.chip == "overhang")
     degrees = 0
-    for layer in graph.layers:
+    for _, layer in sums_of(graph):
         frame = frame_of(graph, layer)
         degrees += sum(hi - lo + 1 for lo, hi in zip(frame.lo, frame.hi))
         degrees += graph.tensors[layer.output].features + weights.lanes + outside + 1

@@ -5,15 +5,15 @@ from types import SimpleNamespace as Record
 from builder import ACCUMULATOR, CLAIM, PRODUCT, TERM
 from cost import mask_rows
 from field import ZERO
-from maps import frame_of, is_tight
+from maps import frame_of, is_tight, sums_of
 
 KEEP, WHOLE, KIND, NUMBER, CLAIMS, PRODUCTS, FIXED = range(4, 11)
 
 
-def lay_out(graph, ids, hiding):
+def lay_out(graph, terms, hiding):
     parts = []
-    for layer, of_layer in zip(graph.layers, ids):
-        first = len(parts)
+    for i, layer in sums_of(graph):
+        first, of_layer = len(parts), terms.layers[i]
         parts += [{KIND: TERM, NUMBER: n, CLAIMS: 1} for n in of_layer.terms]
         parts.append({NUMBER: of_layer.bias, PRODUCTS: 1})
         if not is_tight(frame_of(graph, layer)):

@@ -28,6 +28,7 @@ from security import PROFILES, security_rounds
 from statement import disclosed, statement_digest
 from test_convolutions import test_convolutions
 from test_keys import test_keys
+from test_maxima import test_maxima
 from test_page import test_page
 from test_statements import test_hashes, test_statements
 from testing import (
@@ -39,14 +40,15 @@ from verify import load_key, verify
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "testdata" / "models"
+KEYS_OF_PAGE = ROOT / "testdata" / "keys"
 FLIPS = 10
 # Of §16: digests of key and model, tables, levels. The key there, the plain one, and the first with
 # an input that is not ranged.
 ADULT = "adult-income-mlp"
 KEYS = {
     (ADULT, "latency", "private input"): (
-        "f2ee935bd9eca7468ad44c0ddf474b33494603682f6179e3df574a4013ece7a6",
-        "7ea70d44cf7558b30ca99bedb4daa81290932a0754692a6fa08afa26b72c7cf8",
+        "2b22de9da0313c4570c151e72aaec737d0f11567466e6d48100bbf3ae2df58ae",
+        "c5e84d416ffe73e5048190ccdeebcc908f349052ed483a2695d47a92f843986d",
         [
             ("activation", 51, 10, 34, 0, 8, 9, 3, 3, 5, 5, 9, 1),
             ("weights", 172, 9, 11, 4, 0, 0, 1, 1, 1, 1, 1, 4),
@@ -57,8 +59,8 @@ KEYS = {
         [148.27, 137.33, 149.63, 141.53, 132.91, 138.53, 101.54, 128.0],
     ),
     (ADULT, "latency", "no zk"): (
-        "626eb620941cc4c22e69e51c414fea194eb6d9c99b97ee2e616193fe69791de3",
-        "68dbb12781edc82935bee50bfbf5d504950a3779c16764eda36aee5a08942a40",
+        "d1aa627c6253bd1ce709a66e06679783d62b4fb0b6d7b0c7b242f1cac36dd152",
+        "b1032010eeb3e9aa59e873573dc6345b828664554c8319f5cd8691277a4bb681",
         [
             ("activation", 51, 6, 34, 0, 8, 8, 3, 3, 5, 5, 9, 1),
             ("weights", 112, 7, 11, 7, 0, 0, 1, 1, 1, 1, 1, 7),
@@ -69,8 +71,8 @@ KEYS = {
         [148.16, 138.28, 149.63, 141.53, 133.15, 138.53, 100.36, 128.0],
     ),
     (ADULT, "latency", "input not ranged"): (
-        "22b4906a39d526ef6e280df7907fe44f08ab5e31ee97601c4f35824c51aa2dcc",
-        "c6a7bc021d543afd834af05be787d2309e0c1e4d2fb5c9897a9eeb0192b21217",
+        "1ebca7c03c5f5c26808a0fbf54a9901769e35019545ca8260ec0f4eda493624c",
+        "8654afc36dfeb7e544cd472c43ba30af29a222763ff34e045e7e3a83289adc22",
         [
             ("activation", 51, 10, 34, 0, 8, 9, 3, 3, 5, 5, 9, 1),
             ("weights", 172, 9, 11, 4, 0, 0, 1, 1, 1, 1, 1, 4),
@@ -145,8 +147,8 @@ def test_vectors():
     """docs/protocol.md §16, the part that needs no files."""
     empty = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
     report(keccak256(b"").hex() == empty, "Keccak-256 of nothing")
-    protocol = "cd5254a9623a219c3168d842ab89c42ab3399f1514f0daadd87ef7280b858300"
-    found = digest("provenn protocol", b"babybear-keccak\x06\x00").hex()
+    protocol = "0112cb572d516c83e5cabd7cd1b3cd08a1bbb9accf4ed27f0e35d646c65877e5"
+    found = digest("provenn protocol", b"babybear-keccak\x07\x00").hex()
     report(found == protocol, f"digest of the protocol's name {found}")
     leaf = "5d57b2bada93eb605df9825521fe946c7de08026f9fd37169e510a07f300a30c"
     report(struct.pack("<4Q", *leaves([[1, 2, 3]])[0]).hex() == leaf, "a leaf")
@@ -326,7 +328,8 @@ def main():
                 continue
             test_proof(provenn, folder, case, privacy, visibility, samples[case[0]])
         test_choices(provenn, folder)
-        test_convolutions(provenn, folder, ROOT / "testdata" / "keys" / "convolution.vk")
+        test_convolutions(provenn, folder, KEYS_OF_PAGE / "convolution.vk")
+        test_maxima(provenn, folder, KEYS_OF_PAGE / "maxima.vk", MODELS)
         test_statements(provenn, folder, MODELS, samples)
         test_keys(provenn, folder, MODELS)
     print(f"{counts[True]} passed, {counts[False]} failed")

@@ -10,15 +10,16 @@ from audit import live_rows, weight_root
 from errors import Malformed, Rejected
 from field import OMEGA, ONE, P, ZERO, Ext
 from onnx import convolutional_model, scores_model
-from plan import kind_of, partitions
+from plan import facts_of, kind_of, partitions
 from security import security_rounds
+from terms import Terms
 from testing import SHOW_ALL, key_is_sound, read_weights, refused, report, run, survivors
 from verify import load_key, verify
 
 FLIPS = 10
 DIGESTS = (
-    "e50363600f8bd95272413e38c0084a093aa82925723b32df9d74c38e07ae6a7e",
-    "7aab64e1f6907de76c660e8a79e9467bd1597038dc53437d785ee073c02c8b5b",
+    "0647381334faba26182ed775d8d21723d8dfad2a5376209f34d37b1e7a94d8f0",
+    "615db2b06615cc3cb9a248cfd8a6dd47414ec90923f244a62ffd108023190bdd",
 )
 TABLES = [
     ("activation", 382, 10, 82, 7, 9, 4, 4, 5, 5, 9),
@@ -29,7 +30,7 @@ TABLES = [
     ("functions", 1639, 11, 44, 10, 10, 0, 1, 6, 6, 10),
 ]
 LEVELS = [147.14, 136.7, 149.25, 141.53, 132.36, 138.53, 101.54, 128.0]
-# Ratios and patterns: own, of the weighted slot, of the other.
+# Ratios and forms: own, of the weighted slot, of the other.
 LISTS = [(19, 5), (9, 3), (10, 3)]
 FIXED = {
     ("activation", 11): (1076864985, 1252191132, 935473546, 1812808340, 1590694688),
@@ -67,8 +68,8 @@ def test_convolution_key(path):
     tables = {t.chip: t for t in key.tables}
     own, slots = tables["activation"].own, tables["activation"].slots
     lists = [own] + [slot.lists for slot in slots]
-    found = [(len(l.ratios), len(l.patterns)) for l in lists]
-    report(found == LISTS, f"key of a convolutional graph: ratios and patterns {found}")
+    found = [(len(l.ratios), len(l.forms)) for l in lists]
+    report(found == LISTS, f"key of a convolutional graph: ratios and forms {found}")
     rounds = security_rounds(key.graph, key.tables, key.parameters).values()
     found = [round(bits, 2) for bits in rounds]
     report(found == LEVELS, f"key of a convolutional graph: levels {found}")
@@ -142,7 +143,8 @@ def test_scores(provenn, folder):
     key = load_key(vk)
     found = {layer.function[0] for layer in key.graph.layers}
     report(found == FUNCTIONS, f"{name}: functions {sorted(found)}")
-    found = {kind_of(key.graph, t) for t in range(len(key.graph.tensors))}
+    terms = Terms(key.graph)
+    found = {kind_of(facts_of(key.graph, terms, group)) for group in terms.groups.all}
     report(found == SCORE_KINDS, f"{name}: kinds of tensors {sorted(found)}")
     report(key_is_sound(vk), f"{name}: fixed columns rebuilt")
     try:

@@ -2,6 +2,7 @@
 
 import test_convolutions
 import test_keys
+import test_maxima
 import test_statements
 from testing import report
 
@@ -15,14 +16,14 @@ def level(rounds):
 def test_page(path, keys):
     """`keys`: for each digest of key and model, tables, and levels."""
     page = " ".join(path.read_text().split())
-    digests = [*test_convolutions.DIGESTS, *test_keys.BEGIN.values()]
+    digests = [*test_convolutions.DIGESTS, *test_maxima.DIGESTS, *test_keys.BEGIN.values()]
     digests += [digest for of_key in keys.values() for digest in of_key[:2]]
     fixed = [
         ", ".join(map(str, value))
-        for module in (test_convolutions, test_keys, test_statements)
+        for module in (test_convolutions, test_keys, test_maxima, test_statements)
         for value in module.FIXED.values()
     ]
-    levels = [test_convolutions.LEVELS, *test_keys.LEVELS, *test_statements.LEVELS]
+    levels = [test_convolutions.LEVELS, test_maxima.LEVELS, *test_keys.LEVELS, *test_statements.LEVELS]
     for what, wanted in (
         ("digests", digests), ("fixed columns", fixed), ("levels", list(map(level, levels))),
     ):  # fmt: skip

@@ -85,6 +85,49 @@ def unranged(vk, pk):
     return tuple(data.replace(old, new).replace(*roots) for data in (vk, pk))
 
 
+def written_graph(graph):
+    """The bytes of a graph, as a key has them."""
+
+    def pack(kinds, *values):
+        return struct.pack("<" + kinds, *values)
+
+    def entries(of, each):
+        return pack("Q", len(of)) + b"".join(map(each, of))
+
+    def name(of):
+        return pack("Q", len(of.name.encode())) + of.name.encode()
+
+    def number(n):
+        return pack("I", n)
+
+    def encoding(e):
+        if e.uniform:
+            return pack("Ih", 0, e.frac_bits)
+        bits = entries(e.frac_bits, lambda n: pack("h", n))
+        return number(1) + bits + entries(e.zero_point, lambda n: pack("i", n))
+
+    def tensor(t):
+        shape = entries(t.shape, number) + entries(t.dims, lambda dim: pack("II", *dim))
+        return name(t) + shape + pack("4I2i", t.features, *t.extent, *t.range) + encoding(t.encoding)
+
+    def term(t):
+        m = t.map
+        head = pack("I3?5I", t.input, *m.merged, m.first_input, m.groups, m.inputs, m.first_output, m.outputs)
+        axes = b"".join(
+            pack("4Ii2I", x.taps, x.stride, x.expand, x.dilation, x.pad, x.start, x.to) for x in m.axes
+        )
+        taps = b"" if m.taps is None else entries(m.taps, lambda n: pack("i", n))
+        return head + axes + number(m.kernel) + taps + (b"" if m.gate is None else number(m.gate))
+
+    def layer(l):
+        head = name(l) + entries(l.terms, term) + pack("IIBB", l.combine, l.output, l.shift, l.excess_bits)
+        scales = pack("hh4i", l.in_frac_bits, l.out_frac_bits, *l.domain, *l.image)
+        return head + pack(f"{len(l.function)}I", *l.function) + scales
+
+    lists = entries(graph.inputs, number) + entries(graph.outputs, number)
+    return entries(graph.tensors, tensor) + entries(graph.layers, layer) + lists
+
+
 def read_weights(data):
     _, payload = read_header(data, PROVING_KEY)
     r = Reader(payload)

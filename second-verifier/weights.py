@@ -6,14 +6,14 @@ from builder import PRODUCT
 from cost import choose_weight_lanes, mask_rows
 from field import P, total
 from grid import ceil_div
-from maps import WEIGHTS, residues, taps_of, taps_on
+from maps import WEIGHTS, residues, sums_of, taps_of, taps_on
 from projection import Interner, over, rho, select, times
 from readers import takes_of
 
 KEEP, NUMBER, INDEX, COUNT, RATIO = range(4, 9)
 
 
-def lay_out(graph, ids, hiding):
+def lay_out(graph, terms, hiding):
     lanes = choose_weight_lanes(graph, hiding)
     table = Record(
         chip="weights", lanes=lanes, blocks=[], scalars=Interner(),
@@ -21,11 +21,11 @@ def lay_out(graph, ids, hiding):
         sigma_powers=1, rho_powers=lanes + 1, projection_degree=0,
         mask_rows=mask_rows(hiding, weights=True),
     )  # fmt: skip
-    for i, layer in enumerate(graph.layers):
+    for i, layer in sums_of(graph):
         for t, term in enumerate(layer.terms):
             if term.map.kernel == WEIGHTS:
-                add_term(table, graph, ids, i, t)
-        add_biases(table, graph, ids, i)
+                add_term(table, graph, terms, i, t)
+        add_biases(table, graph, terms, i)
     table.rows = next_row(table) + 1
     table.fixed = RATIO + len(table.scalars)
     return table
@@ -38,26 +38,26 @@ def next_row(table):
     return block.start + block.channels * len(block.rows)
 
 
-def add_term(table, graph, ids, i, t):
+def add_term(table, graph, terms, i, t):
     map = graph.layers[i].terms[t].map
     rows = []
     for residue in range(residues(map)):
         add_run(table, rows, residue, taps_on(map, residue), map.outputs, None)
     table.blocks.append(Record(
-        layer=i, term=t, number=ids[i].terms[t], start=next_row(table), rows=rows,
+        layer=i, term=t, number=terms.layers[i].terms[t], start=next_row(table), rows=rows,
         channels=map.groups * map.inputs, group=map.inputs, taps=taps_of(map),
         outputs=map.outputs, first_output=map.first_output, residues=residues(map),
-        counts=takes_of(graph, ids, i, t),
+        counts=takes_of(graph, terms, i, t),
     ))  # fmt: skip
 
 
-def add_biases(table, graph, ids, i):
+def add_biases(table, graph, terms, i):
     output = graph.tensors[graph.layers[i].output]
     rows = []
     positions = ("positions", *output.extent)
     add_run(table, rows, 0, [(0, (0, 0, 0))], output.features, positions)
     table.blocks.append(Record(
-        layer=i, term=None, number=ids[i].bias, start=next_row(table), rows=rows,
+        layer=i, term=None, number=terms.layers[i].bias, start=next_row(table), rows=rows,
         channels=1, group=1, taps=1, outputs=output.features, first_output=0, residues=1,
         counts=[1],
     ))  # fmt: skip

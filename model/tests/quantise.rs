@@ -51,6 +51,7 @@ fn mlp(
         layers.push(FloatLayer::dense(&name, term, bias, i + 1, activation));
     }
     FloatGraph {
+        apart: None,
         inputs: 1,
         outputs: vec![layers.len()],
         tensors,

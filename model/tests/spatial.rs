@@ -3,7 +3,7 @@
 
 mod support;
 
-use air::graph::Function;
+use air::graph::{Combine, Function};
 use model::{ImportError, ImportOptions, import_bytes};
 use support::agree::{check, weights};
 use support::onnx::*;
@@ -132,6 +132,7 @@ fn maxima() {
     let strided = |n: NodeProto, s: &[i64]| with_ints(n, "strides", s);
     let cases = vec![
         strided(pool(&[2, 2]), &[2, 2]),
+        strided(pool(&[1, 1]), &[2, 2]),
         strided(pool(&[3, 3]), &[2, 2]),
         strided(with_ints(pool(&[3, 3]), "pads", &[1, 1, 1, 1]), &[2, 2]),
         with_ints(pool(&[3, 2]), "pads", &[1, 0, 1, 1]),
@@ -164,14 +165,116 @@ fn maxima() {
     );
 }
 
-/// A maximum is read as the sum it is: only the differences are layers.
+/// Windows in the rows of what is pooled: one layer for each dimension, no differences, one reader. An overlap is
+/// copied.
 #[test]
-fn a_maximum_is_no_layer_of_its_own() {
+fn windows_lie_in_rows() {
+    let layers = |shape: [i64; 4], kernel, stride, pads: i64| {
+        let pool = with_ints(node("MaxPool", &["a"], "b"), "kernel_shape", &[kernel; 2]);
+        let pool = with_ints(with_ints(pool, "strides", &[stride; 2]), "pads", &[pads; 4]);
+        let nodes = vec![
+            node("Relu", &["x"], "a"),
+            pool,
+            node("Conv", &["b", "w"], "y"),
+        ];
+        let graph = check(&shape, nodes, vec![weights("w", &[2, 2, 2, 2])], TOLERANCE);
+        let maxima = graph.layers.iter().filter(|l| l.combine == Combine::Max);
+        assert_eq!(graph.layers.last().map(|l| l.terms.len()), Some(1));
+        (graph.layers.len(), maxima.count())
+    };
+    assert_eq!(layers([1, 2, 8, 8], 2, 2, 0), (4, 2));
+    assert_eq!(layers([1, 2, 9, 9], 3, 3, 0), (4, 2));
+    assert_eq!(layers([1, 2, 8, 8], 3, 2, 1), (6, 2));
+    assert_eq!(layers([1, 2, 9, 9], 3, 2, 0), (6, 2));
+}
+
+/// What else reads a tensor with windows in its rows: with a stride, by phases or apart; as a gate; flattened.
+#[test]
+fn windows_have_neighbours() {
+    let strided = |n: NodeProto, s: i64| with_ints(n, "strides", &[s; 2]);
+    let pool = |x: &str, y: &str, k: i64, s: i64| {
+        let pool = with_ints(node("MaxPool", &[x], y), "kernel_shape", &[k; 2]);
+        strided(pool, s)
+    };
+    let conv = |x: &str, y: &str| node("Conv", &[x, "w"], y);
+    let cases: Vec<(Vec<NodeProto>, &[&str])> = vec![
+        // Two phases of two, a stride of three beside windows of two, a dilation, a stride of the output.
+        (
+            vec![pool("a", "b", 2, 2), strided(conv("a", "c"), 2)],
+            &["b", "c"],
+        ),
+        (
+            vec![pool("a", "b", 2, 2), strided(conv("a", "c"), 3)],
+            &["b", "c"],
+        ),
+        (
+            vec![
+                pool("a", "b", 2, 2),
+                with_ints(strided(conv("a", "c"), 2), "dilations", &[2, 1]),
+            ],
+            &["b", "c"],
+        ),
+        (
+            vec![
+                pool("a", "b", 2, 2),
+                strided(node("ConvTranspose", &["a", "w"], "c"), 2),
+            ],
+            &["b", "c"],
+        ),
+        // A maximum of a maximum, with a stride behind it, and others of the same tensor.
+        (
+            vec![
+                pool("a", "b", 2, 2),
+                pool("b", "c", 2, 2),
+                pool("a", "d", 3, 1),
+                pool("a", "e", 4, 4),
+                strided(conv("b", "f"), 2),
+            ],
+            &["c", "d", "e", "f"],
+        ),
+        // One position, a gate.
+        (
+            vec![pool("a", "b", 12, 12), node("Mul", &["a", "b"], "c")],
+            &["c"],
+        ),
+        (
+            vec![pool("a", "b", 4, 4), node("Sigmoid", &["b"], "c")],
+            &["c"],
+        ),
+    ];
+    let constants = || vec![weights("w", &[2, 2, 3, 3])];
+    for (nodes, results) in cases {
+        let mut all = vec![node("Relu", &["x"], "a")];
+        all.extend(nodes);
+        let means: Vec<String> = results.iter().map(|r| format!("mean of {r}")).collect();
+        let pairs = results.iter().zip(&means);
+        all.extend(pairs.map(|(r, m)| node("GlobalAveragePool", &[r], m)));
+        let means: Vec<&str> = means.iter().map(String::as_str).collect();
+        all.push(with_int(node("Concat", &means, "y"), "axis", 1));
+        check(&[1, 2, 12, 12], all, constants(), TOLERANCE);
+    }
+    // Both flattened.
+    let nodes = vec![
+        node("Relu", &["x"], "a"),
+        pool("a", "b", 2, 2),
+        node("Flatten", &["a"], "c"),
+        node("Flatten", &["b"], "d"),
+        node("MatMul", &["c", "p"], "e"),
+        node("MatMul", &["d", "q"], "f"),
+        node("Add", &["e", "f"], "y"),
+    ];
+    let constants = vec![weights("p", &[288, 3]), weights("q", &[72, 3])];
+    check(&[1, 2, 12, 12], nodes, constants, TOLERANCE);
+}
+
+/// Windows that do not lie in rows are read as the sums they are: only the differences are layers.
+#[test]
+fn a_difference_is_a_layer() {
     let nodes = vec![
         node("Relu", &["x"], "a"),
         with_ints(
             with_ints(node("MaxPool", &["a"], "b"), "kernel_shape", &[2, 2]),
-            "strides",
+            "dilations",
             &[2, 2],
         ),
         node("Conv", &["b", "w"], "y"),

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Version of every format and of the transcript. Any change to either changes it.
-pub const FORMAT_VERSION: u16 = 6;
+pub const FORMAT_VERSION: u16 = 7;
 
 const MAGIC: [u8; 8] = *b"PROVENN\0";
 const HEADER: usize = 12;

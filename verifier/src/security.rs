@@ -149,7 +149,7 @@ fn layer_degrees(graph: &Graph, layout: &Layout) -> usize {
         let features = graph.tensors[layer.output.index()].features as usize;
         features + beyond + positions + outside + 1
     };
-    graph.layers.iter().map(degree).sum()
+    graph.sums().map(|(_, layer)| degree(layer)).sum()
 }
 
 /// What the level of a rekey proof depends on, of the tables that have weight columns.

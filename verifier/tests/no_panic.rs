@@ -4,8 +4,8 @@
 //! must answer with an error. If this failed, a file could stop a verifier.
 
 use air::graph::{
-    Activation, Axis, AxisMap, Dim, Encoding, Function, Graph, GraphError, Kernel, Layer, Map,
-    Range, Requant, Tensor, TensorId, Term,
+    Activation, Axis, AxisMap, Combine, Dim, Encoding, Function, Graph, GraphError, Kernel, Layer,
+    Map, Range, Requant, Tensor, TensorId, Term,
 };
 use proptest::prelude::*;
 use verifier::Privacy;
@@ -58,6 +58,7 @@ fn key() -> VerifyingKey<P> {
             layers: vec![Layer {
                 name: "l".into(),
                 terms: vec![dense(0, 3, 2, 1)],
+                combine: Combine::Sum,
                 output: TensorId(1),
                 requant: Requant {
                     shift: 4,
@@ -235,6 +236,7 @@ proptest! {
                     features[i as usize],
                     positions,
                 )],
+                combine: Combine::Sum,
                 output: TensorId(i),
                 requant: Requant {
                     shift: shift % if small { 12 } else { 255 },
@@ -463,6 +465,7 @@ fn rejects_keys_below_the_promised_level() {
         layers: (0..2)
             .map(|i| Layer {
                 terms: vec![dense(i, 1, features, i + 1)],
+                combine: Combine::Sum,
                 output: TensorId(i + 2),
                 ..layer.clone()
             })

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use p3_maybe_rayon::prelude::*;
 
 use super::map::{Kernel, Map, strides};
-use super::{AXES, Graph, Layer, LayerWeights, Model, Requantised, Tensor};
+use super::{AXES, Combine, Graph, Layer, LayerWeights, Model, Requantised, Tensor};
 
 /// Everything computed on the way from the inputs to the outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,10 @@ pub fn evaluate(model: &Model, inputs: &[Vec<i32>]) -> Result<Evaluation, EvalEr
     let mut tensors: Vec<Vec<i32>> = inputs.to_vec();
     let mut layers = Vec::with_capacity(graph.layers.len());
     for (i, (layer, weights)) in graph.layers.iter().zip(&model.weights).enumerate() {
-        let acc = accumulate(graph, layer, weights, &tensors);
+        let acc = match layer.combine {
+            Combine::Sum => accumulate(graph, layer, weights, &tensors),
+            Combine::Max => maxima(graph, layer, &tensors),
+        };
         let requantised = acc
             .iter()
             .map(|&acc| {
@@ -105,6 +108,28 @@ pub fn accumulate(
         add_term(&mut acc, output, &term.map, input, values, gate);
     }
     acc
+}
+
+/// The largest element of each window of a maximum.
+pub fn maxima(graph: &Graph, layer: &Layer, tensors: &[Vec<i32>]) -> Vec<i64> {
+    let output = &graph.tensors[layer.output.index()];
+    let mut max = alloc::vec![i64::MIN; output.len()];
+    let mut read = alloc::vec![0i32; output.positions()];
+    for term in &layer.terms {
+        let input = Operand {
+            tensor: &graph.tensors[term.input.index()],
+            values: &tensors[term.input.index()],
+        };
+        for (channel, max) in max.chunks_exact_mut(output.positions()).enumerate() {
+            for tap in term.map.tap_indices() {
+                shift(&mut read, &term.map, tap, channel, input, output);
+                for (max, &x) in max.iter_mut().zip(&read) {
+                    *max = (*max).max(i64::from(x));
+                }
+            }
+        }
+    }
+    max
 }
 
 /// What the terms of a layer add up to at the positions of a box, `[feature][position]`, without biases.

@@ -66,6 +66,11 @@ impl AxisMap {
             + i64::from(self.pad)
     }
 
+    /// `stride·q` at tap `δ`, for the input `residue` if there were one and no expansion.
+    fn shifted_from(&self, residue: u32, tap: u32) -> i64 {
+        i64::from(residue) - i64::from(self.dilation) * i64::from(tap) + i64::from(self.pad)
+    }
+
     fn is_sound(&self, inputs: u32) -> bool {
         let small = |n: u32| (1..=MAX_STEP).contains(&n);
         (1..=MAX_TAPS).contains(&self.taps)
@@ -165,6 +170,17 @@ impl Map {
     pub fn tap_indices(&self) -> impl Iterator<Item = [u32; AXES]> + use<> {
         let [d, h, w] = self.axes.map(|a| a.taps);
         (0..d).flat_map(move |z| (0..h).flat_map(move |y| (0..w).map(move |x| [z, y, x])))
+    }
+
+    /// The taps of an axis that fall on inputs of a residue, with the exponents they add.
+    pub(crate) fn taps_on(&self, a: usize, residue: u32) -> Vec<(u32, i32)> {
+        let axis = &self.axes[a];
+        let stride = i64::from(axis.stride);
+        let reached = (0..axis.taps).map(|tap| (tap, axis.shifted_from(residue, tap)));
+        reached
+            .filter(|(_, shifted)| shifted % stride == 0)
+            .map(|(tap, shifted)| (tap, (shifted / stride) as i32))
+            .collect()
     }
 
     /// Committed weights.

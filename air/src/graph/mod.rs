@@ -15,9 +15,13 @@
 //!
 //! A layer adds up [terms](Term), each a linear [map](Map) of one tensor: a dense layer or a convolution has
 //! one, a residual sum two. A tensor may be read by any number of layers.
+//!
+//! A layer may also take the [maximum](Combine::Max) of what its terms read: a pooling window. Such a layer
+//! has no weights, no biases and nothing to requantise, and its windows lie wholly within [`Groups`].
 
 mod activation;
 mod eval;
+pub mod groups;
 pub mod map;
 mod requant;
 mod tensor;
@@ -29,7 +33,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 pub use self::activation::{Activation, Function, LOG_REACH, Param};
-pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_box, evaluate};
+pub use self::eval::{EvalError, Evaluation, accumulate, accumulate_box, evaluate, maxima};
+pub use self::groups::Groups;
 pub use self::map::{AxisMap, Frame, Kernel, Map, Term};
 pub use self::requant::{Requant, Requantised};
 pub use self::tensor::{AXES, Axis, Dim, Encoding, Range, Tensor, TensorId};
@@ -63,13 +68,24 @@ const MAX_READ: u64 = 1 << 32;
 /// Scales outside `2^±MAX_FRAC_BITS` are refused: they would not survive a conversion to `f64`.
 pub const MAX_FRAC_BITS: i16 = 64;
 
-/// One layer: biases and a sum of linear maps, requantised.
+/// What a layer makes of its terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Combine {
+    /// Their sum, with biases.
+    Sum,
+    /// The largest element that any tap of any term reads.
+    Max,
+}
+
+/// One layer: biases and a sum of linear maps, requantised; or a maximum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Name of the ONNX node the layer comes from.
     pub name: String,
-    /// What is added up.
+    /// What is read.
     pub terms: Vec<Term>,
+    /// What is made of it.
+    pub combine: Combine,
     /// The tensor written.
     pub output: TensorId,
     /// What happens to the accumulators.
@@ -135,6 +151,12 @@ pub enum GraphError {
         /// Index of the layer.
         layer: usize,
     },
+    /// A maximum is not one of whole windows of equal scale, or its windows do not lie in one row.
+    #[error("layer {layer}: its windows are not whole windows of a single group of tensors")]
+    Maximum {
+        /// Index of the layer.
+        layer: usize,
+    },
     /// Two different outputs could stand for one accumulator modulo the field's order.
     #[error("layer {layer}: {span} accumulator values do not fit a field of order {modulus}")]
     NotUnique {
@@ -171,6 +193,7 @@ impl Graph {
         for (i, layer) in self.layers.iter().enumerate() {
             self.validate_layer(i, layer, modulus)?;
         }
+        Groups::new(self)?;
         Ok(())
     }
 
@@ -278,7 +301,7 @@ impl Graph {
             read = read.saturating_add(elements.saturating_mul(taps));
         }
         let (mut lines, mut elements) = (0u64, 0u64);
-        for layer in &self.layers {
+        for (_, layer) in self.sums() {
             let features = u64::from(self.tensors[layer.output.index()].features);
             let (own_lines, own_elements) = Frame::new(self, layer).overhang();
             lines = lines.saturating_add(features.saturating_mul(own_lines));
@@ -307,6 +330,12 @@ impl Graph {
     pub fn terms(&self) -> impl Iterator<Item = (usize, &Term)> {
         let layers = self.layers.iter().enumerate();
         layers.flat_map(|(i, layer)| layer.terms.iter().map(move |term| (i, term)))
+    }
+
+    /// The layers that add up, with their index.
+    pub fn sums(&self) -> impl Iterator<Item = (usize, &Layer)> {
+        let layers = self.layers.iter().enumerate();
+        layers.filter(|(_, layer)| layer.combine == Combine::Sum)
     }
 
     fn validate_layer(&self, index: usize, layer: &Layer, modulus: u64) -> Result<(), GraphError> {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::map::{Kernel, Map, Term};
-use super::{Graph, GraphError, Layer, Range};
+use super::{Combine, Graph, GraphError, Layer, Range};
 
 /// The weights of one layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ pub struct LayerWeights {
     /// For each term its weights `[group][input channel][tap][output]`, in units of the accumulator for
     /// each unit of the input; empty where the kernel is none of learned weights.
     pub terms: Vec<Vec<i16>>,
-    /// One per output feature, in units of the accumulator.
+    /// One per output feature, in units of the accumulator; none in a maximum.
     pub bias: Vec<i32>,
 }
 
@@ -29,6 +29,10 @@ impl LayerWeights {
     /// Smallest and largest accumulator over *all* inputs within their tensors' ranges: the worst
     /// case, not what calibration happened to see. The weights have the shapes the layer gives them.
     pub fn accumulator_bounds(&self, graph: &Graph, layer: &Layer) -> (i64, i64) {
+        if layer.combine == Combine::Max {
+            let Range { lo, hi } = layer.requant.activation.domain;
+            return (i64::from(lo), i64::from(hi));
+        }
         let mut bounds: Vec<(i64, i64)> = self
             .bias
             .iter()
@@ -176,11 +180,15 @@ impl Model {
         for (i, (layer, weights)) in self.graph.layers.iter().zip(&self.weights).enumerate() {
             let output = &self.graph.tensors[layer.output.index()];
             let shapes = layer.terms.iter().zip(&weights.terms);
+            let biases = match layer.combine {
+                Combine::Sum => output.features as usize,
+                Combine::Max => 0,
+            };
             let sound = weights.terms.len() == layer.terms.len()
                 && shapes
                     .into_iter()
                     .all(|(term, values)| values.len() as u64 == term.map.weights())
-                && weights.bias.len() == output.features as usize;
+                && weights.bias.len() == biases;
             if !sound {
                 return Err(ModelError::Shape { layer: i });
             }

@@ -59,7 +59,7 @@ fn weight_shapes(graph: &Graph) -> Vec<(usize, usize)> {
         let channels = (map.groups * map.inputs) as usize;
         (channels * map.taps(), map.outputs as usize)
     });
-    let biases = graph.layers.iter().map(|layer| {
+    let biases = graph.sums().map(|(_, layer)| {
         let output = &graph.tensors[layer.output.index()];
         (1, output.features as usize)
     });
@@ -98,8 +98,8 @@ pub fn weight_rows(graph: &Graph, lanes: usize) -> usize {
 
 /// Lanes of the table of overhangs.
 pub fn choose_overhang_lanes(graph: &Graph, hiding: Option<&Hiding>) -> usize {
-    let lines: Vec<(usize, usize)> = (graph.layers.iter())
-        .flat_map(|layer| {
+    let lines: Vec<(usize, usize)> = (graph.sums())
+        .flat_map(|(_, layer)| {
             let features = graph.tensors[layer.output.index()].features as usize;
             let lines = overhang::lines(&Frame::new(graph, layer));
             lines.into_iter().map(move |(_, _, len)| (features, len))

@@ -1,5 +1,6 @@
 //! # Layout errors: why a graph, a statement or an attestation has no tables
 
+use super::plan::MAX_WINDOWS;
 use super::{
     MAX_LOG_ENTRIES, MAX_LOG_FIXED_CELLS, MAX_LOG_HEIGHT, MAX_LOG_OUTSIDE_CELLS, MAX_POSITIONS,
     MAX_SLOTS,
@@ -18,6 +19,9 @@ pub enum LayoutError {
         /// Rows it would need, as a logarithm.
         log_height: usize,
     },
+    /// Maxima of more kinds than this implementation lays out.
+    #[error("windows of more than {MAX_WINDOWS} different structures")]
+    TooManyWindows,
     /// A tensor with bounds or ranks has more positions than fit a row.
     #[error("tensor {tensor} has {positions} positions: bounds and ranks go up to {MAX_POSITIONS}")]
     TooWide {

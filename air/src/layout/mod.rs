@@ -30,6 +30,7 @@
 
 pub mod cost;
 mod error;
+mod functions;
 mod plan;
 mod table;
 mod terms;
@@ -37,6 +38,7 @@ mod terms;
 use alloc::vec::Vec;
 
 pub use self::error::LayoutError;
+pub use self::functions::FunctionList;
 pub use self::table::{Committed, Table};
 pub use self::terms::TermIds;
 use crate::builder::PowerCounts;
@@ -85,18 +87,12 @@ impl Layout {
     pub fn new(graph: &Graph, hiding: Option<Hiding>, modulus: u64) -> Result<Self, LayoutError> {
         let hiding = hiding.as_ref();
         let ids = TermIds::new(graph);
-        let functions = functions(graph);
+        let functions = FunctionList::new(graph, ids.groups());
         let mut widths = Vec::new();
         let mut chips = Vec::new();
-        let function_of = |tensor: usize| {
-            let wanted = function_of(graph, tensor);
-            wanted.map_or(0, |wanted| {
-                1 + functions.iter().position(|f| *f == wanted).unwrap_or(0)
-            })
-        };
-        for table in plan::plan(graph, &ids, hiding) {
+        for table in plan::plan(graph, &ids, hiding)? {
             let plan::TablePlan {
-                tensors,
+                hosts,
                 lanes,
                 limbs,
                 rows,
@@ -111,7 +107,7 @@ impl Layout {
             if *slots > MAX_SLOTS {
                 return Err(LayoutError::TooManyReaders { slots: *slots });
             }
-            let air = ActivationAir::new(graph, &ids, tensors, *lanes, *limbs, function_of);
+            let air = ActivationAir::new(graph, &ids, hosts, *lanes, *limbs, &functions);
             widths.extend(plan::limb_widths(&air));
             chips.push(Chip::Activation(air));
         }
@@ -129,7 +125,7 @@ impl Layout {
         chips.push(Chip::Sums(SumsAir::new(graph, &ids)));
         for content in [
             LookupContent::Range(distinct(widths.into_iter())),
-            LookupContent::Functions(functions),
+            LookupContent::Functions(functions.list),
         ] {
             // Without shifts or saturation nothing is range-checked by limbs.
             if content.is_empty() {
@@ -214,8 +210,8 @@ impl Layout {
             let bound = LayerBound::new(graph, layer, modulus);
             bound.ok_or(LayoutError::NoBound { layer })
         };
-        let layers = (0..graph.layers.len())
-            .map(bound)
+        let layers = (graph.sums())
+            .map(|(layer, _)| bound(layer))
             .collect::<Result<Vec<_>, _>>()?;
         let widths = attest::limb_widths(&layers);
         let mut tables = Vec::new();
@@ -319,7 +315,7 @@ impl Layout {
     /// Number of tensors of the graph.
     pub fn tensors(&self) -> usize {
         let blocks = self.tables.iter().map(|table| match &table.chip {
-            Chip::Activation(air) => air.blocks.len(),
+            Chip::Activation(air) => air.blocks.iter().map(|b| b.members.len()).sum(),
             _ => 0,
         });
         blocks.sum()
@@ -352,7 +348,12 @@ impl Layout {
             match &table.chip {
                 Chip::Activation(air) => {
                     for block in &air.blocks {
-                        cells[block.tensor] += (block.end() - block.start) * per_row;
+                        let all = (block.end() - block.start) * per_row;
+                        let shares = air.shares(block, degree);
+                        let whole = shares.iter().map(|(_, share)| share).sum::<usize>().max(1);
+                        for (tensor, share) in shares {
+                            cells[tensor] += all * share / whole;
+                        }
                     }
                 }
                 Chip::Weights(air) => {
@@ -411,37 +412,6 @@ fn statement_chips(tensor: HashedTensor, disclosed: &Disclosed) -> Result<Vec<Ch
         }));
     }
     Ok(chips)
-}
-
-/// The activation table of a tensor: its layer's, or for an input the identity on its range; none for
-/// an input that limbs keep in its range ([`Graph::ranged_bits`]).
-///
-/// Of functions with `f(c·x) = c·f(x)` only the change of scale matters: `Relu` at 9 fractional bits and at 11
-/// are the same table, and tensors share it.
-pub fn function_of(graph: &Graph, tensor: usize) -> Option<Activation> {
-    let Some(layer) = tensor.checked_sub(graph.inputs.len()) else {
-        let identity = Activation::identity(graph.tensors[tensor].range, 0);
-        return graph.ranged_bits(tensor).is_none().then_some(identity);
-    };
-    let mut function = graph.layers[layer].requant.activation;
-    if function.function.is_homogeneous() {
-        function.in_frac_bits -= function.out_frac_bits;
-        function.out_frac_bits = 0;
-    }
-    Some(function)
-}
-
-/// Every activation table in use, once, in order of first use.
-fn functions(graph: &Graph) -> Vec<Activation> {
-    let mut functions = Vec::new();
-    for tensor in 0..graph.tensors.len() {
-        if let Some(function) = function_of(graph, tensor)
-            && !functions.contains(&function)
-        {
-            functions.push(function);
-        }
-    }
-    functions
 }
 
 /// Ascending, without repetition.

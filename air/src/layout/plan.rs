@@ -1,32 +1,37 @@
 //! # Which tensors share an activation table, and how wide its rows are
 //!
-//! Tensors want rows of different shapes. Those with one position a channel (dense layers) want a single
-//! lane. Of the others, those that are looked up and nothing else (comparisons of a maximum), those with
-//! remainders, and those that saturate beyond their table differ in the cells of a lane; and small images, or
+//! The tensors of a group lie in the same rows, and groups share a table only if their windows have the same
+//! structure. Among those, groups want rows of different shapes. Those with one unit a channel (dense layers)
+//! want a single lane. Of the others, those that are looked up and nothing else, those with remainders, and those
+//! that saturate beyond their table differ in the cells of a lane; and small images, or
 //! images of which a stride reads small phases, leave lanes of wide rows unused. Each way of putting these kinds
 //! together is priced with the best lanes and limbs it can have; the cheapest is taken.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::TermIds;
 use super::cost::{self, MAX_LANES};
+use super::{LayoutError, TermIds};
 use crate::chips::activation::grid::{Demand, Grid};
-use crate::chips::activation::{Limbs, RowShape, readers_of, slots_for};
+use crate::chips::activation::{Limbs, RowShape, Window, readers_of, slots_for};
 use crate::graph::Graph;
+use crate::graph::groups::Group;
 use crate::hiding::Hiding;
 use crate::logup::lookup_width;
+use crate::projection::Interner;
 
 /// Widest limb: a range table of `2^16` entries.
 const MAX_LIMB_BITS: u8 = 16;
+/// Most different structures of windows: each is planned by itself.
+pub(super) const MAX_WINDOWS: usize = 16;
 /// Fixed columns a table has, about.
 const FIXED: u64 = 40;
 
 /// An activation table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TablePlan {
-    /// Its tensors, ascending.
-    pub tensors: Vec<usize>,
+    /// The hosts of its groups, ascending.
+    pub hosts: Vec<usize>,
     /// Lanes of a row.
     pub lanes: usize,
     /// Limbs of a lane.
@@ -37,13 +42,13 @@ pub struct TablePlan {
     pub slots: usize,
 }
 
-/// Kinds of tensors.
+/// Kinds of groups.
 const KINDS: usize = 8;
-/// Phases of at most so many positions are narrow.
+/// Phases of at most so many units are narrow.
 const NARROW: usize = 64;
 
 /// Every way of putting kinds together: for each kind the index of its part, parts numbered in order of
-/// their first kind. Kinds no tensor is of are a part with the first.
+/// their first kind. Kinds no group is of are a part with the first.
 fn partitions(is_used: [bool; KINDS]) -> Vec<[usize; KINDS]> {
     let mut partitions = alloc::vec![([0; KINDS], 0)];
     for kind in (0..KINDS).filter(|&kind| is_used[kind]) {
@@ -61,16 +66,41 @@ fn partitions(is_used: [bool; KINDS]) -> Vec<[usize; KINDS]> {
 }
 
 /// The activation tables of a graph.
-pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TablePlan> {
-    let mut kinds: [Option<Facts>; KINDS] = Default::default();
-    for tensor in 0..graph.tensors.len() {
-        let facts = Facts::of(graph, ids, tensor);
-        let kind = &mut kinds[kind(graph, ids, tensor)];
-        match kind {
-            None => *kind = Some(facts),
-            Some(known) => known.join(&facts),
+pub fn plan(
+    graph: &Graph,
+    ids: &TermIds,
+    hiding: Option<&Hiding>,
+) -> Result<Vec<TablePlan>, LayoutError> {
+    let mut structures: Interner<Window> = Interner::default();
+    let mut windows: Vec<(Window, Vec<&Group>)> = Vec::new();
+    for group in ids.groups().all() {
+        let window = Window::new(group);
+        let index = structures.index(window.clone());
+        if index == MAX_WINDOWS {
+            return Err(LayoutError::TooManyWindows);
         }
+        if index == windows.len() {
+            windows.push((window, Vec::new()));
+        }
+        windows[index].1.push(group);
     }
+    let of_window = |(window, groups): (Window, Vec<&Group>)| {
+        let mut kinds: [Option<Facts>; KINDS] = Default::default();
+        for group in groups {
+            let facts = Facts::of(graph, ids, group, &window);
+            let kind = &mut kinds[kind(graph, ids, group)];
+            match kind {
+                None => *kind = Some(facts),
+                Some(known) => known.join(&facts),
+            }
+        }
+        cheapest(&kinds, hiding)
+    };
+    Ok(windows.into_iter().flat_map(of_window).collect())
+}
+
+/// The cheapest way of putting kinds together.
+fn cheapest(kinds: &[Option<Facts>; KINDS], hiding: Option<&Hiding>) -> Vec<TablePlan> {
     // Parts recur.
     let mut priced: BTreeMap<[bool; KINDS], (u64, TablePlan)> = BTreeMap::new();
     let is_used = core::array::from_fn(|kind| kinds[kind].is_some());
@@ -101,19 +131,19 @@ pub fn plan(graph: &Graph, ids: &TermIds, hiding: Option<&Hiding>) -> Vec<TableP
     best.map(|(_, plans)| plans).unwrap_or_default()
 }
 
-/// 0: one position a channel. Else 1, 2: looked up only; 3, 4: with a remainder; 5, 6: with an excess of one limb
+/// 0: one unit a channel. Else 1, 2: looked up only; 3, 4: with a remainder; 5, 6: with an excess of one limb
 /// as well; the second of each with narrow phases. 7: with an excess of two limbs.
-fn kind(graph: &Graph, ids: &TermIds, tensor: usize) -> usize {
-    let demand = Demand::of(graph, ids, tensor);
-    let (shift, excess) = bits(graph, tensor);
-    let first = match (demand.positions(&graph.tensors[tensor]), shift, excess) {
+fn kind(graph: &Graph, ids: &TermIds, group: &Group) -> usize {
+    let demand = Demand::of(graph, ids, group);
+    let (shift, excess) = bits(graph, group.host());
+    let first = match (demand.units(), shift, excess) {
         (1, _, _) => return 0,
         (_, 0, 0) => 1,
         (_, _, 0) => 3,
         (_, _, 1..=MAX_LIMB_BITS) => 5,
         _ => return 7,
     };
-    first + usize::from(demand.phase(&graph.tensors[tensor]) <= NARROW)
+    first + usize::from(demand.phase() <= NARROW)
 }
 
 /// Bits of the remainder and of the excess of a tensor. A ranged input is all remainder.
@@ -130,10 +160,12 @@ fn bits(graph: &Graph, tensor: usize) -> (u8, u8) {
 /// What the price of a table depends on.
 #[derive(Clone)]
 struct Facts {
-    tensors: Vec<usize>,
-    /// Rows of tensors, for each number of lanes from 1 on.
+    hosts: Vec<usize>,
+    /// Activations, copies and comparisons of a unit.
+    unit: [usize; 3],
+    /// Rows of groups, for each number of lanes from 1 on.
     rows: Vec<usize>,
-    /// Most positions of a channel.
+    /// Most units of a channel.
     widest: usize,
     weighted: usize,
     slots: usize,
@@ -143,28 +175,27 @@ struct Facts {
 }
 
 impl Facts {
-    /// Of one tensor.
-    fn of(graph: &Graph, ids: &TermIds, index: usize) -> Self {
-        let tensor = &graph.tensors[index];
-        let readers = readers_of(graph, ids, index);
-        let (weighted, slots) = slots_for(core::iter::once(readers.as_slice()));
-        let demand = Demand::of(graph, ids, index);
+    /// Of one group.
+    fn of(graph: &Graph, ids: &TermIds, group: &Group, window: &Window) -> Self {
+        let (weighted, slots) = slots_for(&readers_of(graph, ids, group));
+        let demand = Demand::of(graph, ids, group);
         Self {
-            tensors: alloc::vec![index],
-            rows: (1..=MAX_LANES)
-                .map(|lanes| Grid::rows_for(tensor, &demand, lanes as u32))
+            hosts: alloc::vec![group.host()],
+            unit: [window.hosts, window.copies, window.comparisons.len()],
+            rows: (1..=MAX_LANES / window.hosts)
+                .map(|lanes| Grid::rows_for(&demand, lanes as u32))
                 .collect(),
-            widest: demand.positions(tensor),
+            widest: demand.units(),
             weighted,
             slots,
-            gates: !ids.gated(index).is_empty(),
-            bits: alloc::vec![bits(graph, index)],
+            gates: !ids.gated(group.host()).is_empty(),
+            bits: alloc::vec![bits(graph, group.host())],
         }
     }
 
-    /// Of these tensors and more.
+    /// Of these groups and more, of the same window.
     fn join(&mut self, more: &Self) {
-        self.tensors.extend(&more.tensors);
+        self.hosts.extend(&more.hosts);
         for (rows, more) in self.rows.iter_mut().zip(&more.rows) {
             *rows += more;
         }
@@ -182,7 +213,7 @@ impl Facts {
         let masks = hiding.map_or(0, |h| h.bands_for(false, true).rows());
         self.rows.truncate(self.widest.clamp(1, MAX_LANES));
         self.rows.iter_mut().for_each(|rows| *rows += 1 + masks);
-        self.tensors.sort_unstable();
+        self.hosts.sort_unstable();
         let shift = self.bits.iter().map(|b| b.0).max().unwrap_or(0);
         let excess = self.bits.iter().map(|b| b.1).max().unwrap_or(0);
         let candidate = |bits: u8| Limbs {
@@ -203,7 +234,7 @@ impl Facts {
         let (cost, lanes, limbs) = best.unwrap_or((0, 1, candidate(MAX_LIMB_BITS)));
         let plan = TablePlan {
             rows: self.rows.get(lanes - 1).copied().unwrap_or(1),
-            tensors: self.tensors,
+            hosts: self.hosts,
             lanes,
             limbs,
             slots: self.slots,
@@ -212,8 +243,12 @@ impl Facts {
     }
 
     fn cost(&self, lanes: usize, limbs: &Limbs, hiding: Option<&Hiding>) -> u64 {
+        let [hosts, copies, comparisons] = self.unit;
         let shape = RowShape {
             lanes,
+            hosts,
+            copies,
+            comparisons,
             limbs: *limbs,
             weighted: self.weighted,
             slots: self.slots,

@@ -1,11 +1,11 @@
-//! # Terms: numbers for everything a layer adds up, and who reads a tensor
+//! # Terms: numbers for everything a layer adds up, who reads a tensor, and where it lies
 //!
 //! Of a layer with `n` terms, messages speak of the terms `0 … n−1`, of the biases, and of the overhang,
 //! in this order. Numbers run on from layer to layer.
 
 use alloc::vec::Vec;
 
-use crate::graph::{Graph, Kernel};
+use crate::graph::{Graph, Groups, Kernel};
 
 /// A layer, and one of its terms.
 pub type Place = (usize, usize);
@@ -19,10 +19,11 @@ pub struct TermIds {
     readers: Vec<Vec<Place>>,
     /// For each tensor the terms of which it is the gate, in order.
     gated: Vec<Vec<Place>>,
+    groups: Groups,
 }
 
 impl TermIds {
-    /// Numbers the terms of a graph.
+    /// Numbers the terms of a validated graph.
     pub fn new(graph: &Graph) -> Self {
         let mut next = 0;
         let first = (graph.layers.iter())
@@ -33,7 +34,8 @@ impl TermIds {
             .collect();
         let mut readers = alloc::vec![Vec::new(); graph.tensors.len()];
         let mut gated = readers.clone();
-        for (l, layer) in graph.layers.iter().enumerate() {
+        // A maximum reads what lies in its own rows.
+        for (l, layer) in graph.sums() {
             for (t, term) in layer.terms.iter().enumerate() {
                 readers[term.input.index()].push((l, t));
                 if let Kernel::Gate(gate) = &term.map.kernel {
@@ -46,10 +48,16 @@ impl TermIds {
             count: next,
             readers,
             gated,
+            groups: Groups::new(graph).unwrap_or_else(|_| Groups::apart(graph)),
         }
     }
 
-    /// The terms that read a tensor, in order.
+    /// Which tensors lie in the same rows.
+    pub const fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The terms of sums that read a tensor, in order.
     pub fn readers(&self, tensor: usize) -> &[Place] {
         &self.readers[tensor]
     }

@@ -11,3 +11,4 @@ mod poseidon2_chip;
 mod reference;
 mod requantise;
 mod sha256;
+mod windows;

@@ -8,8 +8,8 @@ use crate::common::{MODULUS, Witness, identity, layout_with_lanes, tensor};
 use air::bus::Bus;
 use air::debug::Failure;
 use air::graph::{
-    AXES, Axis, AxisMap, Dim, Graph, Kernel, Layer, LayerWeights, Map, Model, Range, Tensor,
-    TensorId, Term, evaluate,
+    AXES, Axis, AxisMap, Combine, Dim, Graph, Kernel, Layer, LayerWeights, Map, Model, Range,
+    Tensor, TensorId, Term, evaluate,
 };
 use proptest::prelude::*;
 
@@ -226,6 +226,7 @@ fn build(
             layers: vec![Layer {
                 name: String::new(),
                 terms,
+                combine: Combine::Sum,
                 output: TensorId(2),
                 requant,
             }],

@@ -63,7 +63,9 @@ fn describe(violation: &Violation, layout: &Layout, graph: &Graph) -> String {
             .rev()
             .find(|b| b.start <= *row)
             .map(|b| graph.layers[b.layer].name.clone()),
-        Chip::Sums(air) => air.layer_of(*row).map(|l| graph.layers[l].name.clone()),
+        Chip::Sums(air) => air
+            .tensor_of(*row)
+            .map(|t| graph.layers[t - graph.inputs.len()].name.clone()),
         // A lookup table is about no tensor, and a proof has no tables of an attestation.
         Chip::Lookup(_) | Chip::AttestWeights(_) | Chip::AttestSums(_) => None,
         Chip::Sha256(air) => Some(graph.tensors[air.tensor.tensor].name.clone()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use air::graph::{Encoding, Graph, Tensor};
+use air::graph::{Combine, Encoding, Graph, Tensor};
 use air::layout::Layout;
 use air::statement::Policy;
 use prover::{Prediction, Prover, commit_unit};
@@ -120,8 +120,9 @@ fn layers(report: &mut Report, graph: &Graph, layout: &Layout) {
             Encoding::Uniform { frac_bits } => frac_bits.to_string(),
             Encoding::PerFeature { .. } => "per feature".into(),
         };
-        let function = layer.map_or("input".into(), |l| {
-            l.requant.activation.function.to_string()
+        let function = layer.map_or("input".into(), |l| match l.combine {
+            Combine::Sum => l.requant.activation.function.to_string(),
+            Combine::Max => "Max".into(),
         });
         let shift = layer.map_or(String::new(), |l| l.requant.shift.to_string());
         rows.push(vec![

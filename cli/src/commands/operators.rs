@@ -59,6 +59,9 @@ fn span(lanes: usize) -> [f64; 2] {
         // One reader, with weights.
         let row = RowShape {
             lanes,
+            hosts: 1,
+            copies: 0,
+            comparisons: 0,
             limbs,
             weighted: 1,
             slots: 1,

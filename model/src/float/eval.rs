@@ -1,6 +1,6 @@
 //! Evaluation in `f32`, tensor by tensor.
 
-use air::graph::{AXES, AxisMap, Function, Kernel, Tensor};
+use air::graph::{AXES, AxisMap, Combine, Function, Kernel, Tensor};
 
 use super::{FloatGraph, FloatLayer, FloatTensor, FloatTerm};
 
@@ -51,7 +51,10 @@ impl FloatGraph {
         let mut tensors: Vec<Vec<f32>> = self.tensors.iter().zip(inputs).map(stored).collect();
         let mut pre_activations = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            let acc = self.accumulate(layer, &tensors);
+            let acc = match layer.combine {
+                Combine::Sum => self.accumulate(layer, &tensors),
+                Combine::Max => self.maxima(layer, &tensors),
+            };
             let (f, slack) = (layer.activation, slack(layer, &tensors));
             let apply = |&x: &f32| f.apply(f64::from(x) + slack) as f32;
             tensors.push(acc.iter().map(apply).collect());
@@ -72,6 +75,30 @@ impl FloatGraph {
             order.into_iter().map(|at| data[at]).collect()
         });
         Ok(outputs.collect())
+    }
+
+    /// The largest element that any tap reads, in the tensor's order.
+    fn maxima(&self, layer: &FloatLayer, tensors: &[Vec<f32>]) -> Vec<f32> {
+        let output = self.tensors[layer.output].geometry();
+        let mut max = vec![f32::NEG_INFINITY; output.len()];
+        for term in &layer.terms {
+            let tensor = self.tensors[term.input].geometry();
+            let input = Operand {
+                tensor: &tensor,
+                values: &tensors[term.input],
+            };
+            let mut reader = Reader::new(term, input, &output);
+            for (channel, max) in max.chunks_exact_mut(output.positions()).enumerate() {
+                for tap in term.map.tap_indices() {
+                    let read = reader.read(channel, tap).unwrap_or(&[]);
+                    for (i, max) in max.iter_mut().enumerate() {
+                        // Nothing read is 0 everywhere.
+                        *max = max.max(read.get(i).copied().unwrap_or(0.0));
+                    }
+                }
+            }
+        }
+        max
     }
 
     /// `Σ map(scaler(x)) + bias`, in the tensor's order.

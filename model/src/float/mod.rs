@@ -7,7 +7,9 @@
 
 mod eval;
 
-use air::graph::{AXES, Axis, AxisMap, Dim, Encoding, Function, Kernel, Map, Range, Tensor};
+use air::graph::{
+    AXES, Axis, AxisMap, Combine, Dim, Encoding, Function, Kernel, Map, Range, Tensor,
+};
 
 pub use self::eval::{ShapeError, Trace};
 
@@ -197,6 +199,8 @@ pub struct FloatLayer {
     /// Feature scaling of a graph input that one dense term reads, kept apart because it tells how
     /// large raw features are.
     pub scaler: Option<Affine>,
+    /// Whether terms are added up, or the largest element they read is taken.
+    pub combine: Combine,
     /// Applied to every element of the result.
     pub activation: Function,
     /// Whether integers must come out as they went in: the layer compares elements of a maximum.
@@ -219,6 +223,7 @@ impl FloatLayer {
             bias,
             output,
             scaler: None,
+            combine: Combine::Sum,
             activation,
             is_exact: false,
         }
@@ -253,6 +258,9 @@ pub struct FloatGraph {
     pub outputs: Vec<usize>,
     /// The nodes the graph was made of, in the order they were read.
     pub nodes: Vec<ImportedNode>,
+    /// The same model, its maxima differences of their own and not in the rows of what is compared. Which costs
+    /// less is known when it is laid out.
+    pub apart: Option<Box<FloatGraph>>,
 }
 
 impl FloatGraph {

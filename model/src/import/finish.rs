@@ -3,31 +3,47 @@
 
 use std::collections::BTreeMap;
 
-use air::graph::{AXES, AxisMap, Function, Kernel};
+use air::graph::{AXES, AxisMap, Combine, Function, Kernel};
 
 use super::error::ImportError;
+use super::windows::{self, Units};
 use crate::float::{FloatGraph, FloatLayer, FloatTensor, FloatTerm};
 
 /// Which axes of positions count as features.
 type Merged = [bool; AXES];
+/// How a tensor is read, and whether apart from the maxima in its rows.
+type Way = (Merged, bool);
+/// As it is.
+const PLAIN: Way = ([false; AXES], false);
 
 /// A graph in the making, each tensor under its new index.
 struct Rebuilt {
     tensors: Vec<FloatTensor>,
     layers: Vec<FloatLayer>,
     /// For each old tensor and way of reading it, the new tensor.
-    views: BTreeMap<(usize, Merged), usize>,
+    views: BTreeMap<(usize, Way), usize>,
+    /// Of the old graph.
+    units: Units,
+    /// Whether an old tensor shares its rows.
+    is_shared: Vec<bool>,
 }
 
 /// Drops dead layers, and gives each way of reading a tensor a tensor of its own.
 pub(super) fn finish(mut graph: FloatGraph) -> Result<FloatGraph, ImportError> {
     read_images_as_images(&mut graph);
+    windows::split_by_phase(&mut graph);
     let is_live = live(&graph);
-    let ways = ways_of_reading(&graph, &is_live);
+    let units = Units::of(&graph);
+    let is_shared: Vec<bool> = (0..graph.tensors.len())
+        .map(|tensor| units.is_shared(&graph, tensor))
+        .collect();
+    let ways = ways_of_reading(&graph, &is_live, &units, &is_shared);
     let mut rebuilt = Rebuilt {
         tensors: graph.tensors[..graph.inputs].to_vec(),
         layers: Vec::with_capacity(graph.layers.len()),
         views: BTreeMap::new(),
+        units,
+        is_shared,
     };
     for (i, ways) in ways.iter().enumerate().take(graph.inputs) {
         rebuilt.add_views(i, i, ways);
@@ -48,7 +64,7 @@ pub(super) fn finish(mut graph: FloatGraph) -> Result<FloatGraph, ImportError> {
     }
     let mut outputs = graph.outputs;
     for output in &mut outputs {
-        *output = rebuilt.views[&(*output, [false; AXES])];
+        *output = rebuilt.views[&(*output, PLAIN)];
     }
     Ok(FloatGraph {
         tensors: rebuilt.tensors,
@@ -108,12 +124,13 @@ impl Rebuilt {
         output
     }
 
-    /// The first way of reading gets the tensor itself, every other one a copy.
-    fn add_views(&mut self, old: usize, new: usize, ways: &[Merged]) {
+    /// The first way of reading gets the tensor itself, every other one a copy, and so does what reads apart.
+    fn add_views(&mut self, old: usize, new: usize, ways: &[Way]) {
         // An output, or a tensor nobody reads, is looked up unmerged.
-        self.views.insert((old, [false; AXES]), new);
+        self.views.insert((old, PLAIN), new);
         for (i, way) in ways.iter().enumerate() {
-            let tensor = if i == 0 { new } else { self.copy(new) };
+            let is_own = i == 0 && !way.1;
+            let tensor = if is_own { new } else { self.copy(new) };
             self.views.insert((old, *way), tensor);
         }
     }
@@ -127,6 +144,7 @@ impl Rebuilt {
             bias: vec![0.0; tensor.features],
             output: 0,
             scaler: None,
+            combine: Combine::Sum,
             activation: Function::Identity,
             is_exact: true,
         };
@@ -136,11 +154,12 @@ impl Rebuilt {
     fn terms(&self, terms: Vec<FloatTerm>, old: &[FloatTensor]) -> Vec<FloatTerm> {
         let renamed = |mut term: FloatTerm| {
             if let Some(gate) = term.gate() {
-                let id = self.views[&(gate, [false; AXES])] as u32;
+                let id = self.views[&(gate, ([false; AXES], self.is_shared[gate]))] as u32;
                 term.map.kernel = air::graph::Kernel::Gate(air::graph::TensorId(id));
             }
             term.map.merged = way(&term, &old[term.input]);
-            term.input = self.views[&(term.input, term.map.merged)];
+            let apart = self.units.reads_apart(&term);
+            term.input = self.views[&(term.input, (term.map.merged, apart))];
             term
         };
         terms.into_iter().map(renamed).collect()
@@ -164,10 +183,15 @@ fn live(graph: &FloatGraph) -> Vec<bool> {
 }
 
 /// For each tensor, the different ways in which it is read, the unmerged one first.
-fn ways_of_reading(graph: &FloatGraph, is_live: &[bool]) -> Vec<Vec<Merged>> {
+fn ways_of_reading(
+    graph: &FloatGraph,
+    is_live: &[bool],
+    units: &Units,
+    is_shared: &[bool],
+) -> Vec<Vec<Way>> {
     let mut ways = vec![Vec::new(); graph.tensors.len()];
-    let mut add = |tensor: usize, way: Merged| {
-        let known: &mut Vec<Merged> = &mut ways[tensor];
+    let mut add = |tensor: usize, way: Way| {
+        let known: &mut Vec<Way> = &mut ways[tensor];
         if !known.contains(&way) {
             known.push(way);
             known.sort_unstable();
@@ -175,9 +199,10 @@ fn ways_of_reading(graph: &FloatGraph, is_live: &[bool]) -> Vec<Vec<Merged>> {
     };
     for layer in graph.layers.iter().filter(|l| is_live[l.output]) {
         for term in &layer.terms {
-            add(term.input, way(term, &graph.tensors[term.input]));
+            let merged = way(term, &graph.tensors[term.input]);
+            add(term.input, (merged, units.reads_apart(term)));
             if let Some(gate) = term.gate() {
-                add(gate, [false; AXES]);
+                add(gate, ([false; AXES], is_shared[gate]));
             }
         }
     }

@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use air::graph::{Axis, Function, MAX_EXTENT, MAX_LAYERS};
+use air::graph::groups::MAX_PARTS;
+use air::graph::{AXES, Axis, Combine, Function, MAX_EXTENT, MAX_LAYERS};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::compose::{compose_all, compose_dense, is_dense, merged_bias};
@@ -13,7 +14,7 @@ use super::expr::Expr;
 use super::layout::Layout;
 use super::term::Linear;
 use super::{finish, fuse, ops, proto, registry, term};
-use crate::float::{FloatGraph, FloatLayer, FloatTensor, ImportedNode};
+use crate::float::{FloatGraph, FloatLayer, FloatTensor, FloatTerm, ImportedNode};
 
 /// Most elements one tensor of the graph may have.
 const MAX_TENSOR_ELEMENTS: usize = 1 << 26;
@@ -93,6 +94,12 @@ pub(super) struct Lowering<'a> {
     layouts: Vec<Layout>,
     nonnegative: Vec<bool>,
     layers: Vec<FloatLayer>,
+    /// Whether maxima may lie in the rows of what is compared.
+    allows_windows: bool,
+    /// Of tensors that maxima lie in the rows of, how far apart the windows are.
+    windows: HashMap<usize, [u32; AXES]>,
+    /// Of such maxima, see [`Self::pitch_of`].
+    pitches: HashMap<usize, [u32; AXES]>,
 }
 
 /// Lowers the live nodes of a bound model.
@@ -109,8 +116,22 @@ pub(super) fn lower(
     let graph = fuse::fuse(graph);
     let mut furthest: Option<(usize, ImportError)> = None;
     for convention in Convention::candidates(&graph, inputs) {
-        match lower_as(model, &graph, inputs, convention) {
-            Ok(lowered) => return finish::finish(FloatGraph { nodes, ..lowered }),
+        match lower_as(model, &graph, inputs, convention, true) {
+            Ok(lowered) => {
+                let finish = |graph| {
+                    let nodes = nodes.clone();
+                    finish::finish(FloatGraph { nodes, ..graph })
+                };
+                let compares = lowered.layers.iter().any(|l| l.combine == Combine::Max);
+                let apart = match compares {
+                    true => lower_as(model, &graph, inputs, convention, false).ok(),
+                    false => None,
+                };
+                return Ok(FloatGraph {
+                    apart: apart.map(finish).transpose()?.map(Box::new),
+                    ..finish(lowered)?
+                });
+            }
             Err((at, error)) => {
                 if furthest.as_ref().is_none_or(|(best, _)| at > *best) {
                     furthest = Some((at, error));
@@ -132,8 +153,10 @@ fn lower_as(
     graph: &GraphProto,
     inputs: &[(String, Vec<usize>)],
     convention: Convention,
+    allows_windows: bool,
 ) -> Result<FloatGraph, (usize, ImportError)> {
     let mut lowering = Lowering::new(model, graph, inputs, convention).map_err(|e| (0, e))?;
+    lowering.allows_windows = allows_windows;
     for (i, node) in graph.node.iter().enumerate() {
         lowering.lower_node(node).map_err(|error| (i, error))?;
     }
@@ -167,6 +190,9 @@ impl<'a> Lowering<'a> {
             layouts: Vec::new(),
             nonnegative: Vec::new(),
             layers: Vec::new(),
+            allows_windows: true,
+            windows: HashMap::new(),
+            pitches: HashMap::new(),
         };
         let readers = graph.node.iter().filter(|n| n.op_type != "Shape");
         let outputs = graph.output.iter().map(|o| &o.name);
@@ -400,6 +426,48 @@ impl<'a> Lowering<'a> {
         self.push_layer(node, expr, activation, true)
     }
 
+    /// How many indices of its host a maximum has one for; 1 for any other tensor.
+    fn pitch_of(&self, tensor: usize) -> [u32; AXES] {
+        self.pitches.get(&tensor).copied().unwrap_or([1; AXES])
+    }
+
+    /// Whether maxima of windows that are `strides` apart can lie in the rows of a tensor: all maxima of it have the
+    /// same, and a row's units have not too many parts.
+    pub(super) fn has_room_for_windows(&self, tensor: usize, strides: [u32; AXES]) -> bool {
+        let parts: u32 = times(self.pitch_of(tensor), strides).iter().product();
+        let known = self.windows.get(&tensor);
+        self.allows_windows && parts <= MAX_PARTS && known.is_none_or(|known| *known == strides)
+    }
+
+    /// The largest element that windows of some tensors have, which lie in the rows of the first; `x` is what it is
+    /// taken of.
+    pub(super) fn maximum(
+        &mut self,
+        node: &NodeProto,
+        x: Expr,
+        terms: Vec<FloatTerm>,
+        layout: Layout,
+    ) -> Result<Expr, ImportError> {
+        let of = terms[0].input;
+        let strides = terms[0].map.axes.map(|axis| axis.stride);
+        let mut max = Expr {
+            name: node.output.first().cloned().unwrap_or_default(),
+            terms,
+            bias: Vec::new(),
+            layout,
+            ..x
+        };
+        note(node, &mut max);
+        self.push_layer(node, &mut max, Function::Identity, false)?;
+        if let Some(layer) = self.layers.last_mut() {
+            (layer.combine, layer.is_exact) = (Combine::Max, true);
+            let pitch = times(self.pitch_of(of), strides);
+            self.windows.insert(of, strides);
+            self.pitches.insert(self.tensors.len() - 1, pitch);
+        }
+        Ok(max)
+    }
+
     fn push_layer(
         &mut self,
         node: &NodeProto,
@@ -450,6 +518,7 @@ impl<'a> Lowering<'a> {
             bias,
             output,
             scaler: expr.scaler.take(),
+            combine: Combine::Sum,
             activation,
             is_exact,
         });
@@ -501,6 +570,7 @@ impl<'a> Lowering<'a> {
             layers: self.layers,
             outputs,
             nodes: Vec::new(),
+            apart: None,
         })
     }
 
@@ -522,7 +592,9 @@ impl<'a> Lowering<'a> {
         if expr.as_tensor().is_some() {
             expr.nodes.clear();
         }
-        let is_taken = |t: usize| t < self.inputs || before.contains(&t);
+        // A proof has a layer that adds something up.
+        let adds_up = self.layers.iter().any(|l| l.combine == Combine::Sum);
+        let is_taken = |t: usize| t < self.inputs || before.contains(&t) || !adds_up;
         if expr.as_tensor().is_some_and(is_taken) {
             note(&node, &mut expr);
         }
@@ -533,6 +605,10 @@ impl<'a> Lowering<'a> {
         self.tensors[tensor].dims = expr.layout.digits();
         Ok(tensor)
     }
+}
+
+fn times(a: [u32; AXES], b: [u32; AXES]) -> [u32; AXES] {
+    core::array::from_fn(|i| a[i].saturating_mul(b[i]))
 }
 
 /// Remembers a node as part of the pending work.

@@ -32,6 +32,7 @@ mod registry;
 mod relayout;
 mod runner;
 mod term;
+mod windows;
 
 use std::path::Path;
 
@@ -74,6 +75,9 @@ pub fn import_with_reference(
 ) -> Result<(FloatGraph, FloatRunner), ImportError> {
     let (graph, runner) = load(bytes, options)?;
     compare(&graph, &runner)?;
+    if let Some(apart) = &graph.apart {
+        compare(apart, &runner)?;
+    }
     Ok((graph, runner))
 }
 

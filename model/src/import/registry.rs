@@ -88,7 +88,7 @@ pub const fn operators() -> &'static [OperatorInfo] {
         op("LogSoftmax", Proved, &["axis"], "over all channels, or whole axes; several layers"),
         op("MatMul", Proved, &[], "one side constant"),
         op("Max", ConstantOnly, &[], "or of x and c * x, which is LeakyRelu"),
-        op("MaxPool", Proved, &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"], "up to three dimensions; 5 to 6 cells a comparison in images"),
+        op("MaxPool", Proved, &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"], "up to three dimensions; 3.5 cells a comparison, 5 to 6 where windows are dilated or very large"),
         op("Mul", Proved, &[], "with a constant for each channel, or with a value of one position"),
         op("PRelu", Proved, &[], "constant slope for each channel"),
         op("Pad", Proved, &["mode", "pads", "value"], "modes constant, edge, reflect"),

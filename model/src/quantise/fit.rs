@@ -1,6 +1,9 @@
 //! Accumulators: the finest scale whose worst case still has one meaning modulo the field's order.
 
-use air::graph::{Activation, Function, Graph, Layer, LayerWeights, Range, Requant, TensorId};
+use air::graph::{
+    Activation, Combine, Function, Graph, Kernel, Layer, LayerWeights, Map, Range, Requant, Tensor,
+    TensorId, Term,
+};
 
 use super::QuantError;
 use super::calibrate::Calibration;
@@ -37,11 +40,15 @@ pub(super) fn fit(
     width: LayerBits,
     wish: Wish,
 ) -> Result<Fitted, QuantError> {
-    let effective = Effective::new(layer, &done.tensors, calibration);
     let fail = |reason: &str| QuantError::Layer {
         layer: layer.name.clone(),
         reason: reason.to_owned(),
     };
+    if layer.combine == Combine::Max {
+        return maximum(layer, done)
+            .ok_or_else(|| fail("it compares elements of different scales"));
+    }
+    let effective = Effective::new(layer, &done.tensors, calibration);
     if !effective.reach.is_finite() {
         return Err(fail("its weights are too large"));
     }
@@ -82,6 +89,45 @@ pub(super) fn fit(
     Err(fail(
         "no weight scale keeps its accumulators within the field; use fewer bits",
     ))
+}
+
+/// A maximum in integers: it has the values and the scale of what it is taken of.
+fn maximum(layer: &FloatLayer, done: &Graph) -> Option<Fitted> {
+    let inputs = || layer.terms.iter().map(|t| &done.tensors[t.input]);
+    let first = inputs().next()?;
+    let hull = |range: Range, t: &Tensor| Range {
+        lo: range.lo.min(t.range.lo),
+        hi: range.hi.max(t.range.hi),
+    };
+    let range = inputs().fold(first.range, hull);
+    let terms = layer.terms.iter().map(|term| Term {
+        input: TensorId(term.input as u32),
+        map: Map {
+            kernel: Kernel::Taps(vec![1; term.map.taps()]),
+            ..term.map.clone()
+        },
+    });
+    let fitted = Fitted {
+        layer: Layer {
+            name: layer.name.clone(),
+            terms: terms.collect(),
+            combine: Combine::Max,
+            output: TensorId(layer.output as u32),
+            requant: Requant {
+                shift: 0,
+                excess_bits: 0,
+                activation: Activation::identity(range, first.encoding.frac_bits(0)),
+            },
+        },
+        weights: LayerWeights {
+            terms: vec![Vec::new(); layer.terms.len()],
+            bias: Vec::new(),
+        },
+        bounds: (i64::from(range.lo), i64::from(range.hi)),
+        reason: "exact: the largest of its window".to_owned(),
+    };
+    let has_same_scale = |t: &Tensor| t.encoding == first.encoding;
+    inputs().all(has_same_scale).then_some(fitted)
 }
 
 /// One fractional bit less. A ceiling of the image stays where it is in real numbers.
@@ -153,6 +199,7 @@ impl Search<'_> {
         let mut layer = Layer {
             name: self.layer.name.clone(),
             terms,
+            combine: Combine::Sum,
             output: TensorId(self.layer.output as u32),
             requant: Requant {
                 shift,
@@ -230,6 +277,7 @@ impl Search<'_> {
         let layer = Layer {
             name: String::new(),
             terms,
+            combine: Combine::Sum,
             output: TensorId(self.layer.output as u32),
             requant: Requant {
                 shift: 0,

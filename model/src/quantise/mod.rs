@@ -28,7 +28,8 @@ mod report;
 mod scales;
 mod tables;
 
-use air::graph::{Encoding, Function, Graph, Model, ModelError, Tensor, TensorId};
+use air::graph::{Combine, Encoding, Function, Graph, Model, ModelError, Tensor, TensorId};
+use air::layout::Layout;
 
 pub use self::calibrate::synthetic_samples;
 use self::calibrate::{Calibration, calibrate};
@@ -38,6 +39,8 @@ use self::tables::Wish;
 use crate::float::{FloatGraph, FloatLayer, FloatTensor, ShapeError};
 use crate::{FIELD_MODULUS, Sample};
 
+/// Extension degree for which cells are counted.
+const EXTENSION_DEGREE: usize = 5;
 /// Weights of fewer bits than this are worth a warning.
 const COARSE_WEIGHT_BITS: u32 = 11;
 
@@ -131,8 +134,40 @@ pub enum QuantError {
     },
 }
 
-/// Quantises a model, with calibration samples or synthetic ones.
+/// Quantises a model, with calibration samples or synthetic ones. Of two forms of it, that with maxima apart is taken
+/// where it commits to clearly fewer cells.
 pub fn quantise(
+    graph: &FloatGraph,
+    samples: Option<&[Sample]>,
+    options: &QuantOptions,
+) -> Result<(Model, QuantReport), QuantError> {
+    let quantised = quantise_form(graph, samples, options);
+    let Some(apart) = graph.apart.as_deref() else {
+        return quantised;
+    };
+    let other = quantise_form(apart, samples, options);
+    match (quantised, other) {
+        (Ok(one), Ok(other)) if is_clearly_less(cells(&other.0), cells(&one.0)) => Ok(other),
+        (Err(_), Ok(other)) => Ok(other),
+        (one, _) => one,
+    }
+}
+
+/// By more than a 32nd: less than that is luck, heights being powers of two, and a form with maxima in rows has fewer
+/// tensors, terms and columns.
+const fn is_clearly_less(a: usize, b: usize) -> bool {
+    a.saturating_add(b / 32) < b
+}
+
+/// What a proof commits to; more than anything if there is no layout.
+fn cells(model: &Model) -> usize {
+    let layout = Layout::new(&model.graph, None, FIELD_MODULUS);
+    layout.map_or(usize::MAX, |layout| {
+        layout.committed_cells(EXTENSION_DEGREE)
+    })
+}
+
+fn quantise_form(
     graph: &FloatGraph,
     samples: Option<&[Sample]>,
     options: &QuantOptions,
@@ -295,13 +330,14 @@ fn build(
         .collect();
     let is_free = |layer: &FloatLayer| !layer.is_exact && !has_scores(graph, layer);
     let free: Vec<bool> = graph.layers.iter().map(is_free).collect();
+    let is_looked_up: Vec<bool> = graph.layers.iter().map(|l| looks_up(graph, l)).collect();
     let none = vec![Wish::NONE; graph.layers.len()];
     let (mut done, mut fitted) = fit_all(graph, &inputs, calibration, options, &none)?;
-    let wishes = tables::wishes(&fitted, &elements, &free);
+    let wishes = tables::wishes(&fitted, &elements, &free, &is_looked_up);
     if is_frugal && wishes != none {
         (done, fitted) = fit_all(graph, &inputs, calibration, options, &wishes)?;
     }
-    tables::share(&mut fitted, &elements);
+    tables::share(&mut fitted, &elements, &is_looked_up);
     for (i, fitted) in fitted.iter().enumerate() {
         report.layers.push(fitted.report(graph, i, calibration));
     }
@@ -319,6 +355,13 @@ fn has_scores(graph: &FloatGraph, layer: &FloatLayer) -> bool {
             && l.terms.iter().any(|t| t.input == layer.output)
     };
     graph.outputs.contains(&layer.output) || graph.layers.iter().any(compares)
+}
+
+/// Whether a layer's quotients are looked up: not in a maximum, nor in a copy that one reads.
+fn looks_up(graph: &FloatGraph, layer: &FloatLayer) -> bool {
+    let maxima = || graph.layers.iter().filter(|l| l.combine == Combine::Max);
+    let is_copy = maxima().any(|l| l.terms[1..].iter().any(|t| t.input == layer.output));
+    layer.combine == Combine::Sum && !is_copy
 }
 
 /// Fits every layer in order. The graph that comes back has tensors, and no layers.

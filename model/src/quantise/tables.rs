@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use air::graph::{Activation, Function, MAX_TABLE_ENTRIES, Range};
+use air::graph::{Activation, Combine, Function, MAX_TABLE_ENTRIES, Range};
 
 use super::fit::{Fitted, MAX_SHIFT, smallest_excess};
 
@@ -48,7 +48,8 @@ impl Table {
 
 /// A layer's part in a table.
 struct Member {
-    layer: usize,
+    /// `None` for the comparisons of a maximum, which need all of their domain.
+    layer: Option<usize>,
     elements: f64,
     /// All quotients that inputs can cause.
     reach: (i64, i64),
@@ -60,6 +61,21 @@ struct Member {
 }
 
 impl Member {
+    /// Comparisons of values at most so far apart.
+    const fn comparing(most: i32) -> Self {
+        Self {
+            layer: None,
+            elements: 0.0,
+            reach: (0, 0),
+            bits: 0,
+            may_coarsen: false,
+            least: Range {
+                lo: -most,
+                hi: most,
+            },
+        }
+    }
+
     /// Its quotients, if the grid may be coarser by so many bits, and they then fit an interval of `bits` bits
     /// around 0.
     fn within(&self, bits: u32, coarser: u32) -> Option<(i64, i64)> {
@@ -98,16 +114,24 @@ impl Wish {
 }
 
 /// For each layer what it should give up, where that lets it share a tall table.
-pub(super) fn wishes(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> Vec<Wish> {
+pub(super) fn wishes(
+    fitted: &[Fitted],
+    elements: &[usize],
+    is_free: &[bool],
+    is_looked_up: &[bool],
+) -> Vec<Wish> {
     let mut wishes = vec![Wish::NONE; fitted.len()];
-    for members in groups(fitted, elements, is_free).values() {
+    for members in groups(fitted, elements, is_free, is_looked_up).values() {
         let (Some(bits), _) = cheapest(members, MAX_COARSER) else {
             continue;
         };
         let coarsest = if bits == MAX_BITS { MAX_COARSER } else { 0 };
         let reachable = |m: &&Member| m.may_coarsen && m.bits <= bits + coarsest;
         for m in members.iter().filter(reachable) {
-            wishes[m.layer] = Wish {
+            let Some(layer) = m.layer else {
+                continue;
+            };
+            wishes[layer] = Wish {
                 coarser: m.bits.saturating_sub(bits) as u8,
                 // Domain and shift together stay below the field's order.
                 max_shift: MAX_SHIFT.min(MAX_SPAN_BITS - bits as i16),
@@ -118,9 +142,9 @@ pub(super) fn wishes(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) ->
 }
 
 /// Gives layers that share a table the domain that costs least.
-pub(super) fn share(fitted: &mut [Fitted], elements: &[usize]) {
+pub(super) fn share(fitted: &mut [Fitted], elements: &[usize], is_looked_up: &[bool]) {
     let is_free = vec![false; fitted.len()];
-    for members in groups(fitted, elements, &is_free).values() {
+    for members in groups(fitted, elements, &is_free, is_looked_up).values() {
         let (Some(bits), _) = cheapest(members, 0) else {
             continue;
         };
@@ -130,35 +154,52 @@ pub(super) fn share(fitted: &mut [Fitted], elements: &[usize]) {
             lo: lo as i32,
             hi: hi as i32,
         };
-        for m in members {
-            let requant = &mut fitted[m.layer].layer.requant;
+        for layer in members.iter().filter_map(|m| m.layer) {
+            let requant = &mut fitted[layer].layer.requant;
             let activation = Activation {
                 domain,
                 ..requant.activation
             };
-            if let Some(taller) = smallest_excess(requant.shift, activation, fitted[m.layer].bounds)
-            {
-                fitted[m.layer].layer.requant = taller;
+            if let Some(taller) = smallest_excess(requant.shift, activation, fitted[layer].bounds) {
+                fitted[layer].layer.requant = taller;
             }
         }
     }
 }
 
-fn groups(fitted: &[Fitted], elements: &[usize], is_free: &[bool]) -> BTreeMap<Table, Vec<Member>> {
+fn groups(
+    fitted: &[Fitted],
+    elements: &[usize],
+    is_free: &[bool],
+    is_looked_up: &[bool],
+) -> BTreeMap<Table, Vec<Member>> {
     let mut groups: BTreeMap<Table, Vec<Member>> = BTreeMap::new();
-    for (layer, f) in fitted.iter().enumerate() {
+    let looked_up = fitted.iter().enumerate().filter(|(i, _)| is_looked_up[*i]);
+    for (layer, f) in looked_up {
         let requant = &f.layer.requant;
         groups
             .entry(Table::of(&requant.activation))
             .or_default()
             .push(Member {
-                layer,
+                layer: Some(layer),
                 elements: elements[layer] as f64,
                 reach: f.reach(),
                 bits: f.domain_bits(),
                 may_coarsen: is_free[layer] && requant.activation.function.is_homogeneous(),
                 least: requant.activation.domain,
             });
+    }
+    for f in fitted.iter().filter(|f| f.layer.combine == Combine::Max) {
+        let range = f.layer.requant.activation.domain;
+        let most = range.hi - range.lo;
+        let compares = Activation {
+            function: Function::Relu,
+            ..Activation::identity(Range { lo: 0, hi: most }, 0)
+        };
+        groups
+            .entry(Table::of(&compares))
+            .or_default()
+            .push(Member::comparing(most));
     }
     groups
 }

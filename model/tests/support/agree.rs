@@ -1,6 +1,7 @@
 //! Small files, run as floats and as integers, and by the ONNX library.
 
 use air::graph::evaluate;
+use air::layout::Layout;
 use model::accuracy::{quantise_inputs, run_quantised};
 use model::{
     FIELD_MODULUS, FloatGraph, FloatRunner, ImportOptions, QuantOptions, Sample, import_bytes,
@@ -56,9 +57,30 @@ pub fn check(
     let runner = FloatRunner::from_bytes(&bytes, &options).unwrap();
     let len = shape.iter().product::<i64>() as usize;
     let samples: Vec<Sample> = (0..8).map(|seed| vec![noise(seed + 100, len)]).collect();
-    let (integers, _) = quantise(&graph, Some(&samples), &QuantOptions::default())
+    let mut forms = vec![FloatGraph {
+        apart: None,
+        ..graph.clone()
+    }];
+    forms.extend(graph.apart.as_deref().cloned());
+    for form in &forms {
+        check_form(form, &runner, &samples, tolerance, &what);
+    }
+    graph
+}
+
+/// Compares floats and integers of one form of a graph with the ONNX library.
+fn check_form(
+    graph: &FloatGraph,
+    runner: &FloatRunner,
+    samples: &[Sample],
+    tolerance: f64,
+    what: &str,
+) {
+    let (integers, _) = quantise(graph, Some(samples), &QuantOptions::default())
         .unwrap_or_else(|e| panic!("{what}: {e}"));
     assert_eq!(integers.validate(FIELD_MODULUS), Ok(()), "{what}");
+    let layout = Layout::new(&integers.graph, None, FIELD_MODULUS);
+    assert_eq!(layout.map(|_| ()), Ok(()), "{what}");
     for (index, sample) in samples.iter().enumerate() {
         let expected = runner.run(sample).unwrap().concat();
         let float = graph.evaluate(sample).unwrap().concat();
@@ -81,8 +103,10 @@ pub fn check(
     // Corners of the input's range evaluate as well.
     let range = integers.graph.tensors[0].range;
     for corner in [range.lo, range.hi] {
-        assert!(evaluate(&integers, &[vec![corner; len]]).is_ok(), "{what}");
+        assert!(
+            evaluate(&integers, &[vec![corner; samples[0][0].len()]]).is_ok(),
+            "{what}"
+        );
     }
     assert!(quantise_inputs(&integers.graph, &samples[0]).is_ok());
-    graph
 }

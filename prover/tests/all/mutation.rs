@@ -10,8 +10,7 @@
 
 use crate::common::attack::{Attack, EF, F, Lab, constraints, places};
 use crate::common::{Rng, Spec, input, nets};
-use air::chips::activation::readers::Reader;
-use air::chips::activation::{ActivationAir, TensorBlock};
+use air::chips::activation::{ActivationAir, SlotReader, TensorBlock};
 use air::chips::weights::WeightsAir;
 use air::chips::{Air, Chip};
 use air::graph::Function;
@@ -49,16 +48,26 @@ fn main_pin(table: &Table, row: usize, column: usize) -> Pin {
 fn activation_main_pin(air: &ActivationAir, row: usize, column: usize) -> Pin {
     let block = block_of(air, row).expect("the row belongs to a tensor");
     let (lane, cell) = (column / air.lane_width(), column % air.lane_width());
-    if !block.is_ranged() {
+    let (part, cell) = (
+        cell / air.limbs.element_width(),
+        cell % air.limbs.element_width(),
+    );
+    // Copies and results are behind the activations: results are looked up, copies enter what is.
+    if !block.is_ranged() || part >= air.window.hosts {
         return Pinned(Buses);
     }
-    let is_element = places(block).iter().any(|&(r, l, _)| (r, l) == (row, lane));
+    let activation = lane * air.window.hosts + part;
+    let is_element = places(block)
+        .iter()
+        .any(|&(r, i, _)| (r, i) == (row, activation));
     match cell {
         2 if air.limbs.excess > 0 => {
             Free("a ranged input has no excess: side is multiplied by 0, and not looked up")
         }
         // Nothing adds it up, but it must be in its range all the same.
-        0 | 1 if !is_element => Pinned(constraints("activation")),
+        0 if !is_element => Pinned(constraints("activation")),
+        // Where something is compared, it is looked up as well.
+        1 if !is_element && air.window.comparisons.is_empty() => Pinned(constraints("activation")),
         _ => Pinned(Buses),
     }
 }
@@ -113,18 +122,18 @@ fn slot_of(air: &ActivationAir, column: usize) -> (usize, bool) {
     }
 }
 
+fn reader_of(block: &TensorBlock, slot: usize) -> Option<&SlotReader> {
+    block.readers.iter().find(|r| r.slot == slot)
+}
+
 fn activation_projection_pin(air: &ActivationAir, row: usize, column: usize) -> Pin {
     let block = block_of(air, row);
-    let reader_of = |block: &TensorBlock, slot: usize| {
-        let mut readers = block.readers.iter();
-        readers.find(|r| r.slot == slot).map(|r| r.reader.clone())
-    };
     if column > 0
         && let (slot, true) = slot_of(air, column)
     {
         let reader = block.and_then(|b| reader_of(b, slot).map(|reader| (b, reader)));
         return match reader {
-            Some((block, reader)) => factor_pin(block, &reader, row),
+            Some((block, reader)) => factor_pin(block, reader, row),
             None => Free("nothing is read in this slot: the factor has nothing to multiply"),
         };
     }
@@ -141,9 +150,11 @@ fn activation_projection_pin(air: &ActivationAir, row: usize, column: usize) -> 
 }
 
 /// What holds the factor of a row in place.
-fn factor_pin(block: &TensorBlock, reader: &Reader, row: usize) -> Pin {
+fn factor_pin(block: &TensorBlock, reader: &SlotReader, row: usize) -> Pin {
+    let tenant = block.tenant(reader.member);
+    let reader = &reader.reader;
     let per_channel = block.grid.rows().len();
-    let read = |r: usize| reader.read(&block.grid, r / per_channel, r % per_channel);
+    let read = |r: usize| reader.read(tenant, r / per_channel, r % per_channel);
     let weight = |r: usize| read(r).and_then(|reading| reading.weight);
     let r = row - block.start;
     if !reader.is_weighted() {
@@ -410,6 +421,22 @@ fn convolutional() -> Lab {
     lab
 }
 
+/// Windows in rows, with copies, odd borders and a ranged input among the hosts.
+fn windowed() -> Lab {
+    let model = nets::windows();
+    let x = input(&model, 4);
+    let lab = Lab::of(model, &x);
+    let activations = lab.layout().tables.iter().filter_map(|t| match &t.chip {
+        Chip::Activation(air) => Some(air),
+        _ => None,
+    });
+    let (windows, copies): (Vec<_>, Vec<_>) = activations
+        .map(|air| (!air.window.comparisons.is_empty(), air.window.copies > 0))
+        .unzip();
+    assert!(windows.contains(&true) && copies.contains(&true));
+    lab
+}
+
 /// All mutations.
 fn all(_: usize, _: usize) -> Vec<usize> {
     (0..MUTATIONS).collect()
@@ -442,6 +469,11 @@ fn rejects_every_main_cell_of_a_convolutional_model() {
 }
 
 #[test]
+fn rejects_every_main_cell_of_windows() {
+    rejects_pinned(&windowed(), Kind::Main, two);
+}
+
+#[test]
 fn rejects_every_main_cell_of_a_model_without_saturation() {
     let lab = roomy();
     assert_eq!(lab.activation().1.limbs.excess, 0);
@@ -453,6 +485,7 @@ fn rejects_every_projection_cell() {
     rejects_pinned(&saturating(), Kind::Projection, two);
     rejects_pinned(&batched(), Kind::Projection, one);
     rejects_pinned(&convolutional(), Kind::Projection, one);
+    rejects_pinned(&windowed(), Kind::Projection, one);
 }
 
 #[test]
@@ -460,11 +493,18 @@ fn rejects_every_lookup_cell() {
     rejects_pinned(&saturating(), Kind::Lookup, one);
     rejects_pinned(&batched(), Kind::Lookup, one);
     rejects_pinned(&convolutional(), Kind::Lookup, one);
+    rejects_pinned(&windowed(), Kind::Lookup, one);
 }
 
 #[test]
 fn rejects_every_terminal() {
-    for lab in [saturating(), batched(), roomy(), convolutional()] {
+    for lab in [
+        saturating(),
+        batched(),
+        roomy(),
+        convolutional(),
+        windowed(),
+    ] {
         for table in 0..lab.layout().tables.len() {
             for mutation in [0, 1, 2, 3] {
                 let error = lab.refusal(Attack::on_lookup(|_, terminals| {
@@ -478,7 +518,13 @@ fn rejects_every_terminal() {
 
 #[test]
 fn accepts_every_waived_cell() {
-    for lab in [saturating(), batched(), roomy(), convolutional()] {
+    for lab in [
+        saturating(),
+        batched(),
+        roomy(),
+        convolutional(),
+        windowed(),
+    ] {
         for kind in [Kind::Main, Kind::Projection, Kind::Lookup] {
             accepts_free(&lab, kind);
         }

@@ -45,3 +45,14 @@ fn accepts_proofs_of_random_networks() {
         holds(nets::random(seed), seed, Privacy::None, true);
     }
 }
+
+#[test]
+fn accepts_maxima_within_rows() {
+    for (seed, privacy) in [
+        (1, Privacy::None),
+        (2, Privacy::Data),
+        (3, Privacy::DataAndWeights { proofs: 2 }),
+    ] {
+        holds(nets::windows(), seed, privacy, true);
+    }
+}

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use p3_field::{Algebra, Field, PrimeCharacteristicRing};
 
-use super::ActivationAir;
 use super::constants::Constants;
 use super::fixed::Columns;
+use super::{ActivationAir, Comparison};
 use crate::builder::{AirBuilder, Element, Row};
 use crate::bus::Bus;
 use crate::projection::select;
@@ -21,13 +21,14 @@ impl ActivationAir {
         value
     }
 
-    /// `(q + side·excess, rem)` of a lane.
+    /// `(q + side·excess, rem)` of an activation.
     pub(super) fn parts<E: PrimeCharacteristicRing + Copy>(
         &self,
         main: &[E],
+        part: usize,
         lane: usize,
     ) -> (E, E) {
-        let cols = self.lane(lane);
+        let cols = self.cells(part, lane);
         let rem = self.recompose(&main[cols.rem..cols.rem + self.limbs.rem]);
         let mut quot = main[cols.q];
         if self.limbs.excess > 0 {
@@ -37,6 +38,17 @@ impl ActivationAir {
         (quot, rem)
     }
 
+    /// A sum of values of a lane.
+    pub(super) fn sum_of<E: PrimeCharacteristicRing + Copy>(
+        &self,
+        main: &[E],
+        values: &[usize],
+        lane: usize,
+    ) -> E {
+        let cells = values.iter().map(|&value| main[self.value(value, lane)]);
+        cells.reduce(|sum, cell| sum + cell).unwrap_or(E::ZERO)
+    }
+
     /// `A`: the accumulators of a row, projected.
     fn accumulators<E, X, EF>(&self, row: &Row<'_, E, X>, constants: Constants<'_, EF>) -> X
     where
@@ -44,15 +56,19 @@ impl ActivationAir {
         EF: Field,
         X: Algebra<E> + Algebra<EF> + Copy,
     {
-        let parts: Vec<(E, E)> = (0..self.lanes).map(|b| self.parts(row.main, b)).collect();
         let columns = Columns::new(self);
+        let parts: Vec<(E, E)> = (0..self.window.hosts * self.lanes)
+            .map(|i| self.parts(row.main, i / self.lanes, i % self.lanes))
+            .collect();
         let mut sum = X::ZERO;
-        for (i, pattern) in self.own.patterns.items().iter().enumerate() {
-            let [quot, rest] = columns.own_pattern(i).map(|c| row.fixed[c]);
-            let coefficients = constants.own_pattern(i);
-            for b in pattern.used_lanes() {
-                let value = parts[b].0 * quot + parts[b].1 * rest;
-                sum += X::from(coefficients[b]) * value;
+        for (i, (_, form)) in self.own.forms.items().iter().enumerate() {
+            let [quot, rest] = columns.own_form(i).map(|c| row.fixed[c]);
+            for (coefficients, (part, pattern)) in constants.own_form(i).zip(form) {
+                for b in pattern.used_lanes() {
+                    let cells = parts[part * self.lanes + b];
+                    let value = cells.0 * quot + cells.1 * rest;
+                    sum += X::from(coefficients[b]) * value;
+                }
             }
         }
         sum
@@ -67,13 +83,15 @@ impl ActivationAir {
     {
         let columns = Columns::new(self);
         let mut sum = X::ZERO;
-        for (i, pattern) in self.slots[slot].lists.patterns.items().iter().enumerate() {
-            let coefficients = constants.pattern(slot, i);
-            let mut form = X::ZERO;
-            for b in pattern.used_lanes() {
-                form += X::from(coefficients[b]) * row.main[self.lane(b).out];
+        for (i, (member, form)) in self.slots[slot].lists.forms.items().iter().enumerate() {
+            let mut read = X::ZERO;
+            for (coefficients, (part, pattern)) in constants.form(slot, i).zip(form) {
+                let values = &self.window.elements[*member][*part];
+                for b in pattern.used_lanes() {
+                    read += X::from(coefficients[b]) * self.sum_of(row.main, values, b);
+                }
             }
-            sum += form * row.fixed[columns.pattern(slot, i)];
+            sum += read * row.fixed[columns.form(slot, i)];
         }
         sum
     }
@@ -100,12 +118,14 @@ impl ActivationAir {
         let lo = row.fixed[Columns::LO];
         let constants = Constants::new(self, builder.constants());
         let mut sum = B::ExprEF::ZERO;
-        for b in 0..self.lanes {
-            let (quot, rem) = self.parts(row.main, b);
-            let [own, read] = [b, self.lanes + b].map(|i| B::ExprEF::from(constants.power(i)));
+        let elements = self.window.hosts * self.lanes;
+        for i in 0..elements {
+            let (part, lane) = (i / self.lanes, i % self.lanes);
+            let (quot, rem) = self.parts(row.main, part, lane);
+            let powers = [i, elements + i].map(|i| B::ExprEF::from(constants.power(i)));
             let value = lo + rem;
-            sum += own * ((quot - value) * ranged);
-            sum += read * ((row.main[self.lane(b).out] - value) * ranged);
+            sum += powers[0] * ((quot - value) * ranged);
+            sum += powers[1] * ((row.main[self.cells(part, lane).out] - value) * ranged);
         }
         builder.assert_zero_ext("ranged", sum);
     }
@@ -131,9 +151,27 @@ impl ActivationAir {
         builder.assert_zero_ext("one", (g - B::ExprEF::ONE) * one);
     }
 
-    /// Lookups of one lane.
-    pub(super) fn eval_lookups<B: AirBuilder>(&self, builder: &mut B, lane: usize) {
-        let cols = self.lane(lane);
+    /// The lookup of one comparison.
+    pub(super) fn eval_comparison<B: AirBuilder>(
+        &self,
+        builder: &mut B,
+        comparison: &Comparison,
+        lane: usize,
+    ) {
+        let row = builder.row();
+        let taken = -row.fixed[Columns::REAL];
+        let table = Columns::new(self).comparison();
+        let table = table.map_or(B::Expr::ZERO, |column| row.fixed[column]);
+        let sum = |values: &[usize]| -> B::Expr { self.sum_of(row.main, values, lane) };
+        let difference = sum(&comparison.plus) - sum(&comparison.minus);
+        let larger = row.main[self.value(comparison.result, lane)];
+        let message = [table, B::Expr::ZERO, difference, larger].map(Element::Base);
+        builder.message(Bus::Activation, taken, &message);
+    }
+
+    /// Lookups of one activation.
+    pub(super) fn eval_lookups<B: AirBuilder>(&self, builder: &mut B, part: usize, lane: usize) {
+        let cols = self.cells(part, lane);
         let row = builder.row();
         let taken = -row.fixed[Columns::REAL];
         let looked = -row.fixed[Columns::LOOKED];
@@ -195,7 +233,7 @@ impl ActivationAir {
         }
         if let Some(gate) = columns.gate() {
             let row = builder.row();
-            let out = row.main[self.lane(0).out];
+            let out = row.main[self.cells(0, 0).out];
             let message = [row.fixed[gate], row.fixed[gate + 1], out].map(Element::Base);
             let count = row.fixed[gate + 2];
             builder.message(Bus::Product, count, &message);

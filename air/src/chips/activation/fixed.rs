@@ -6,7 +6,7 @@ use core::ops::Range;
 use p3_field::Field;
 
 use super::readers::{Reader, Step};
-use super::{ActivationAir, Source, TensorBlock};
+use super::{ActivationAir, SlotReader, Source, TensorBlock};
 use crate::builder::engine;
 use crate::bus::ClaimKind;
 use crate::chips::{Air, signed, small};
@@ -37,18 +37,25 @@ impl<'a> Columns<'a> {
     pub(super) const FUNCTION: usize = Self::REAL + 3;
     /// Kind, number, count.
     pub(super) const ACC_CLAIM: usize = Self::REAL + 4;
-    const OWN_RATIOS: usize = Self::REAL + 7;
+    const ACC_CLAIM_END: usize = Self::ACC_CLAIM + 3;
 
     pub(super) const fn new(air: &'a ActivationAir) -> Self {
         Self { air }
     }
 
-    pub(super) fn own_ratios(&self) -> Range<usize> {
-        Self::OWN_RATIOS..Self::OWN_RATIOS + self.air.own.ratios.len()
+    /// The table that compares, if anything is compared.
+    pub(super) fn comparison(&self) -> Option<usize> {
+        let compares = !self.air.window.comparisons.is_empty();
+        compares.then_some(Self::ACC_CLAIM_END)
     }
 
-    /// `quot` and `rest` of an accumulator pattern.
-    pub(super) fn own_pattern(&self, i: usize) -> [usize; 2] {
+    pub(super) fn own_ratios(&self) -> Range<usize> {
+        let start = Self::ACC_CLAIM_END + usize::from(self.comparison().is_some());
+        start..start + self.air.own.ratios.len()
+    }
+
+    /// `quot` and `rest` of an accumulator form.
+    pub(super) fn own_form(&self, i: usize) -> [usize; 2] {
         let start = self.own_ratios().end + 2 * i;
         [start, start + 1]
     }
@@ -56,13 +63,13 @@ impl<'a> Columns<'a> {
     fn slot_width(&self, slot: usize) -> usize {
         let slot = &self.air.slots[slot];
         let weighted = if slot.is_weighted { WEIGHTED } else { 0 };
-        3 + slot.lists.ratios.len() + slot.lists.patterns.len() + weighted
+        3 + slot.lists.ratios.len() + slot.lists.forms.len() + weighted
     }
 
     /// Kind, number, count of the claim on a slot's total.
     pub(super) fn claim(&self, slot: usize) -> usize {
         let before = (0..slot).map(|s| self.slot_width(s)).sum::<usize>();
-        self.own_pattern(self.air.own.patterns.len())[0] + before
+        self.own_form(self.air.own.forms.len())[0] + before
     }
 
     pub(super) fn ratios(&self, slot: usize) -> Range<usize> {
@@ -70,12 +77,12 @@ impl<'a> Columns<'a> {
         start..start + self.air.slots[slot].lists.ratios.len()
     }
 
-    pub(super) fn pattern(&self, slot: usize, i: usize) -> usize {
+    pub(super) fn form(&self, slot: usize, i: usize) -> usize {
         self.ratios(slot).end + i
     }
 
     pub(super) fn weighted(&self, slot: usize) -> WeightedColumns {
-        let takes = self.pattern(slot, self.air.slots[slot].lists.patterns.len());
+        let takes = self.form(slot, self.air.slots[slot].lists.forms.len());
         WeightedColumns {
             takes,
             term: takes + 1,
@@ -116,7 +123,7 @@ pub(super) fn generate<F: Field>(air: &ActivationAir) -> Vec<F> {
         fill_values(air, block, own);
         fill_own_chain(air, block, own);
         for reader in &block.readers {
-            fill_slot(air, block, reader.slot, &reader.reader, own);
+            fill_slot(air, block, reader, own);
         }
         fill_claims(air, block, &mut rows[block.end()]);
     }
@@ -144,6 +151,9 @@ fn fill_values<F: Field>(air: &ActivationAir, block: &TensorBlock, rows: &mut [F
             row.set(Columns::LOOKED, F::ONE);
             row.set(Columns::FUNCTION, small(block.function));
         }
+        if let Some(comparison) = columns.comparison() {
+            row.set(comparison, small(block.comparison));
+        }
         for i in 0..air.limbs.rem {
             let bits = air.limbs.width(block.shift, i);
             row.set(columns.limb_bits() + i, F::from_u8(bits));
@@ -167,7 +177,7 @@ fn fill_own_chain<F: Field>(
     rows: &mut [FixedRow<'_, F>],
 ) {
     let columns = Columns::new(air);
-    let steps = air.own.steps(&block.own_reader(), &block.grid);
+    let steps = air.own.steps(&block.own_reader(), 0, block.tenant(0));
     // A ranged input is its quotient.
     let (quot, rest) = match block.is_ranged() {
         true => (F::ONE, F::ZERO),
@@ -177,8 +187,8 @@ fn fill_own_chain<F: Field>(
         if let Some(ratio) = step.ratio {
             row.set(columns.own_ratios().start + ratio, F::ONE);
         }
-        if let Some((pattern, _)) = step.pattern {
-            let [at_quot, at_rest] = columns.own_pattern(pattern);
+        if let Some((form, _)) = step.form {
+            let [at_quot, at_rest] = columns.own_form(form);
             row.set(at_quot, quot);
             row.set(at_rest, rest);
         }
@@ -188,12 +198,18 @@ fn fill_own_chain<F: Field>(
 fn fill_slot<F: Field>(
     air: &ActivationAir,
     block: &TensorBlock,
-    slot: usize,
-    reader: &Reader,
+    SlotReader {
+        slot,
+        member,
+        reader,
+    }: &SlotReader,
     rows: &mut [FixedRow<'_, F>],
 ) {
     let columns = Columns::new(air);
-    let steps = air.slots[slot].lists.steps(reader, &block.grid);
+    let slot = *slot;
+    let steps = air.slots[slot]
+        .lists
+        .steps(reader, *member, block.tenant(*member));
     // The weight that the rows below need next.
     let mut needed = alloc::vec![None; steps.len()];
     for r in (1..steps.len()).rev() {
@@ -203,14 +219,14 @@ fn fill_slot<F: Field>(
     for (r, row) in rows.iter_mut().enumerate() {
         let Step {
             ratio,
-            pattern,
+            form,
             weight,
         } = steps[r];
         if let Some(ratio) = ratio {
             row.set(columns.ratios(slot).start + ratio, F::ONE);
         }
-        if let Some((pattern, factor)) = pattern {
-            row.set(columns.pattern(slot, pattern), signed(factor));
+        if let Some((form, factor)) = form {
+            row.set(columns.form(slot, form), signed(factor));
         }
         if !air.slots[slot].is_weighted {
             continue;
@@ -221,7 +237,7 @@ fn fill_slot<F: Field>(
             row.set(at.term, small(product_id(air, reader)));
             row.set(at.index, small(index));
         } else if weight.is_none() {
-            row.set(at.one, F::from_bool(pattern.is_some()));
+            row.set(at.one, F::from_bool(form.is_some()));
         }
         held = weight.or(held);
         row.set(at.hold, F::from_bool(held.is_some() && held == needed[r]));
@@ -256,14 +272,17 @@ fn fill_claims<F: Field>(air: &ActivationAir, block: &TensorBlock, below: &mut F
     }
     for reader in &block.readers {
         let first = columns.claim(reader.slot);
+        let tensor = block.members[reader.member].member.tensor;
         match &reader.reader {
             Reader::Term { id, .. } => claim(first, ClaimKind::Term, *id, F::ONE),
-            Reader::Output => claim(first, ClaimKind::Output, block.tensor, F::ZERO),
-            Reader::Places | Reader::Input => {}
+            Reader::Output => claim(first, ClaimKind::Output, tensor, F::ZERO),
+            Reader::Places => claim(first, ClaimKind::Accumulator, tensor, F::ONE),
+            Reader::Input => {}
         }
     }
+    let is_member = |tensor: usize| block.members.iter().any(|m| m.member.tensor == tensor);
     for (i, boundary) in air.boundary.iter().enumerate() {
-        if boundary.tensor == block.tensor {
+        if is_member(boundary.tensor) {
             below.set(columns.claimed(i), F::ONE);
         }
     }

@@ -1,6 +1,7 @@
-//! How the elements of a tensor lie in rows and lanes.
+//! How the elements of a group of tensors lie in rows and lanes.
 //!
-//! Rows belong to a *channel*: a feature, or a feature and an index on each merged axis. The positions of a
+//! Positions are counted in units ([`groups`](crate::graph::groups)), for a tensor alone of one element; a lane
+//! holds a unit. Rows belong to a *channel*: a feature, or a feature and an index on each merged axis. The positions of a
 //! channel are first split by *phase*: index `i` of an axis with period `m` has phase `i mod m` and
 //! place `⌊i/m⌋`. A reader with stride `m` meets one phase with each tap, and within a phase its exponents
 //! run in steps of one. A row then holds a *segment* of a line along the width, or several whole lines
@@ -8,16 +9,17 @@
 
 use alloc::vec::Vec;
 
+use crate::graph::groups::{Group, Member};
 use crate::graph::map::{gcd, strides};
-use crate::graph::{AXES, Graph, Tensor};
+use crate::graph::{AXES, Graph, Map};
 use crate::layout::TermIds;
 
-/// The layout of one tensor.
+/// The layout of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// Features of the tensor.
+    /// Features of its tensors.
     pub features: usize,
-    /// Extent of the tensor.
+    /// Units on each axis.
     pub extent: [u32; AXES],
     /// Axes that are part of the channel.
     pub merged: [bool; AXES],
@@ -42,30 +44,27 @@ pub struct GridRow {
     pub columns: u32,
 }
 
-/// What a graph asks of a tensor's layout, whatever the number of lanes.
+/// What a graph asks of a group's layout, whatever the number of lanes.
 pub struct Demand {
+    features: usize,
+    extent: [u32; AXES],
     merged: [bool; AXES],
     period: [u32; AXES],
 }
 
 impl Demand {
-    /// What the readers of a tensor ask for.
-    pub fn of(graph: &Graph, ids: &TermIds, tensor: usize) -> Self {
+    /// What the readers of a group ask for.
+    pub fn of(graph: &Graph, ids: &TermIds, group: &Group) -> Self {
         let mut demand = Self {
+            features: graph.tensors[group.host()].features as usize,
+            extent: group.extent,
             merged: [false; AXES],
             period: [1; AXES],
         };
-        let extent = graph.tensors[tensor].extent;
-        for &(layer, term) in ids.readers(tensor) {
-            let term = &graph.layers[layer].terms[term];
-            for (axis, map) in term.map.axes.iter().enumerate() {
-                demand.merged[axis] |= term.map.merged[axis] && extent[axis] > 1;
-                let period = map.stride / gcd(map.stride, map.expand.max(1));
-                let known = demand.period[axis];
-                let common = u64::from(known / gcd(known, period)) * u64::from(period);
-                // With as many phases as indices each is alone, whatever the strides.
-                let all = u64::from(extent[axis]);
-                demand.period[axis] = common.min(all) as u32;
+        for member in &group.members {
+            for &(layer, term) in ids.readers(member.tensor) {
+                let extent = graph.tensors[member.tensor].extent;
+                demand.add(&graph.layers[layer].terms[term].map, member, extent);
             }
         }
         for axis in 0..AXES {
@@ -76,21 +75,40 @@ impl Demand {
         demand
     }
 
-    /// Positions of a channel's longest phase.
-    pub fn phase(&self, tensor: &Tensor) -> usize {
-        let axes = tensor.extent.iter().zip(self.merged).zip(self.period);
-        axes.map(|((&n, merged), period)| match merged {
-            true => 1,
-            false => n.div_ceil(period) as usize,
-        })
-        .product()
+    /// What one more map asks for.
+    fn add(&mut self, map: &Map, member: &Member, extent: [u32; AXES]) {
+        for (axis, on) in map.axes.iter().enumerate() {
+            self.merged[axis] |= map.merged[axis] && extent[axis] > 1;
+            let phases = on.stride / gcd(on.stride, on.expand.max(1));
+            let period = phases / gcd(phases, member.unit[axis]);
+            let known = self.period[axis];
+            let common = u64::from(known / gcd(known, period)) * u64::from(period);
+            // With as many phases as units each is alone, whatever the strides.
+            let all = u64::from(self.extent[axis]);
+            self.period[axis] = common.min(all) as u32;
+        }
     }
 
-    /// Positions of a channel.
-    pub fn positions(&self, tensor: &Tensor) -> usize {
-        let axes = tensor.extent.iter().zip(self.merged);
-        axes.map(|(&n, merged)| if merged { 1 } else { n as usize })
+    /// The extent without merged axes.
+    fn open(&self) -> [u32; AXES] {
+        core::array::from_fn(|a| if self.merged[a] { 1 } else { self.extent[a] })
+    }
+
+    fn channels(&self) -> usize {
+        let merged = (0..AXES).filter(|&a| self.merged[a]);
+        self.features * merged.map(|a| self.extent[a] as usize).product::<usize>()
+    }
+
+    /// Units of a channel's longest phase.
+    pub fn phase(&self) -> usize {
+        let axes = self.open().into_iter().zip(self.period);
+        axes.map(|(n, period)| n.div_ceil(period) as usize)
             .product()
+    }
+
+    /// Units of a channel.
+    pub fn units(&self) -> usize {
+        self.open().iter().map(|&n| n as usize).product()
     }
 }
 
@@ -109,13 +127,9 @@ fn shape(extent: [u32; AXES], period: [u32; AXES], lanes: u32) -> [u32; 2] {
 }
 
 impl Grid {
-    /// Rows of a tensor in a layout of at most `lanes` lanes.
-    pub fn rows_for(tensor: &Tensor, demand: &Demand, lanes: u32) -> usize {
-        let merged = demand.positions(tensor);
-        let extent: [u32; AXES] = core::array::from_fn(|a| match demand.merged[a] {
-            true => 1,
-            false => tensor.extent[a],
-        });
+    /// Rows of a group in a layout of at most `lanes` lanes.
+    pub fn rows_for(demand: &Demand, lanes: u32) -> usize {
+        let extent = demand.open();
         let [segment, stack] = shape(extent, demand.period, lanes);
         let over_phases = |a: usize, unit: u32| -> usize {
             // The first phases are longer by one than the others.
@@ -123,21 +137,18 @@ impl Grid {
             let rows = |phases: u32, places: u32| phases as usize * places.div_ceil(unit) as usize;
             rows(longer, places + 1) + rows(demand.period[a] - longer, places)
         };
-        let channels = tensor.len() / merged;
-        channels * over_phases(0, 1) * over_phases(1, stack) * over_phases(2, segment)
+        demand.channels() * over_phases(0, 1) * over_phases(1, stack) * over_phases(2, segment)
     }
 
-    /// Lays a tensor out in rows of at most `lanes` lanes.
-    pub fn new(tensor: &Tensor, demand: &Demand, lanes: u32) -> Self {
-        let Demand { merged, period } = *demand;
-        let extent: [u32; AXES] =
-            core::array::from_fn(|a| if merged[a] { 1 } else { tensor.extent[a] });
-        let [segment, stack] = shape(extent, period, lanes);
+    /// Lays a group out in rows of at most `lanes` lanes.
+    pub fn new(demand: &Demand, lanes: u32) -> Self {
+        let extent = demand.open();
+        let [segment, stack] = shape(extent, demand.period, lanes);
         let mut grid = Self {
-            features: tensor.features as usize,
-            extent: tensor.extent,
-            merged,
-            period,
+            features: demand.features,
+            extent: demand.extent,
+            merged: demand.merged,
+            period: demand.period,
             segment,
             stack,
             rows: Vec::new(),
@@ -206,20 +217,61 @@ impl Grid {
         (rest, index)
     }
 
-    /// The feature and the index on every axis of the first lane of row `r` of a channel.
+    /// One part of one member in these rows.
+    pub fn view(&self, member: &Member, extent: [u32; AXES], part: usize) -> View<'_> {
+        View {
+            grid: self,
+            extent,
+            unit: member.unit,
+            sub: member.sub(part),
+        }
+    }
+}
+
+/// One part of one tensor in the rows of a grid.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The rows.
+    pub grid: &'a Grid,
+    /// Extent of the tensor.
+    pub extent: [u32; AXES],
+    /// Its indices in a unit.
+    unit: [u32; AXES],
+    /// The part's index within a unit.
+    sub: [u32; AXES],
+}
+
+impl View<'_> {
+    /// The feature and the index on every axis of the first lane of row `r` of a channel, which may lie outside.
     pub fn base(&self, channel: usize, r: usize) -> (usize, [u32; AXES]) {
-        let (feature, merged) = self.channel(channel);
-        let row = &self.rows[r];
-        (
-            feature,
-            core::array::from_fn(|a| {
-                if self.merged[a] {
-                    merged[a]
-                } else {
-                    row.index[a]
-                }
-            }),
-        )
+        let (feature, merged) = self.grid.channel(channel);
+        let row = &self.grid.rows[r];
+        let index = core::array::from_fn(|a| {
+            let unit = if self.grid.merged[a] {
+                merged[a]
+            } else {
+                row.index[a]
+            };
+            self.unit[a] * unit + self.sub[a]
+        });
+        (feature, index)
+    }
+
+    /// Indices from one lane to the next, on an axis of lanes.
+    pub const fn pitch(&self, axis: usize) -> u32 {
+        self.unit[axis] * self.grid.period[axis]
+    }
+
+    /// Lines and columns of a row in use, if it holds any element.
+    pub fn used(&self, r: usize, index: [u32; AXES]) -> Option<[u32; 2]> {
+        let row = &self.grid.rows[r];
+        let inside = |a: usize, most: u32| {
+            let left = self.extent[a].saturating_sub(index[a]);
+            let lanes = if self.grid.merged[a] { 1 } else { most };
+            left.div_ceil(self.pitch(a)).min(lanes)
+        };
+        let used = [inside(1, row.lines), inside(2, row.columns)];
+        (index[0] < self.extent[0] && used[0] > 0 && used[1] > 0).then_some(used)
     }
 
     /// For row `r` of a channel, the lanes in use with the flat index of their elements.
@@ -231,16 +283,13 @@ impl Grid {
         let (feature, index) = self.base(channel, r);
         let strides = strides(self.extent);
         let positions: usize = self.extent.iter().map(|&n| n as usize).product();
-        let at: usize = index
-            .iter()
-            .zip(strides)
-            .map(|(&i, s)| i as usize * s)
-            .sum();
+        let places = index.iter().zip(strides);
+        let at: usize = places.map(|(&i, s)| i as usize * s).sum();
         let first = feature * positions + at;
-        let line = self.period[1] as usize * strides[1];
-        let column = self.period[2] as usize * strides[2];
-        let GridRow { lines, columns, .. } = self.rows[r];
-        let segment = self.segment as usize;
+        let line = self.pitch(1) as usize * strides[1];
+        let column = self.pitch(2) as usize * strides[2];
+        let [lines, columns] = self.used(r, index).unwrap_or([0, 0]);
+        let segment = self.grid.segment as usize;
         (0..lines as usize).flat_map(move |i| {
             (0..columns as usize).map(move |j| (i * segment + j, first + i * line + j * column))
         })

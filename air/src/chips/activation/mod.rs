@@ -1,7 +1,8 @@
-//! # Activation: requantise, apply a function, pass the sums on
+//! # Activation: requantise, apply a function, compare, pass the sums on
 //!
 //! A row holds elements of one channel of one tensor, side by side in `lanes` as the tensor's [`Grid`]
-//! lays them out. For a layer's output the row takes each accumulator apart and looks its activation up:
+//! lays them out. Where maxima are taken of the tensor, a lane holds a *unit* of elements and what is compared in it
+//! ([`groups`](crate::graph::groups), [`Window`]). For a layer's output the row takes each accumulator apart and looks its activation up:
 //!
 //! ```text
 //!   acc + half = (q + side·excess)·2^s + rem        0 ≤ rem < 2^s,   (side, q, out) ∈ table
@@ -14,26 +15,32 @@
 //! A graph input with `2^k` values is *ranged*: it is `lo + rem` with `0 ≤ rem < 2^k`, and needs no
 //! table. An input with another number of values has `s = 0` and an identity table.
 //!
-//! Every tensor is added up by several chains ([`readers`]): once for the accumulators it is made of (or
-//! for the claim on an input), and once in a *slot* for each term that reads it and for the claim on an
-//! output. A weighted slot multiplies each row with a value `g` it receives, from the weights table or from
-//! a gate; the others add rows up as they are.
+//! An element of a maximum is no cell but a sum of cells: what it is compared with, and how much larger each element
+//! of its window is than the largest before. A *copy*, an exact sum that a maximum reads beside its host, is one cell.
 //!
-//! ## Columns (per lane `b`: `[b]`; per slot `k`: `_k`; lists of [`ChainLists`]: `[i]`)
+//! Every tensor is added up by several chains ([`readers`]): a host once for the accumulators it is made of (or
+//! for the claim on an input), and any member of a group once in a *slot* for each term that reads it, for the claim
+//! on an output, and for the accumulators of a copy. A weighted slot multiplies each row with a value `g` it receives, from the weights table or from
+//! a gate; the others add rows up as they are. A form has one weight: a reader that would meet different
+//! weights in the parts of a unit is refused with the graph.
+//!
+//! ## Columns (per element `b` of a lane's unit: `[b]`; per slot `k`: `_k`; lists of [`ChainLists`]: `[i]`)
 //!
 //! | kind | column | meaning |
 //! |---|---|---|
 //! | main | `q[b]`, `out[b]` | clamped quotient, activation |
 //! | main | `side[b]` | −1, 0, 1; absent if no tensor of the table can saturate |
 //! | main | `rem[b][i]`, `excess[b][i]` | limbs of `limb_bits` bits, lowest first |
+//! | main | `copy[j]`, `larger[j]` | behind the elements of a lane: copies, results of comparisons |
 //! | fixed | `real` | 1 on rows of a tensor |
 //! | fixed | `looked` | 1 on those among them that are looked up: not of a ranged input |
 //! | fixed | `lo` | the smallest value of a ranged input |
 //! | fixed | `function` | table identifier; 0 on rows of a ranged input |
 //! | fixed | `acc_kind`, `acc_id`, `acc_count` | the claim on `h`, on the row below a tensor |
+//! | fixed | `comparison` | the table that compares; absent if nothing is compared |
 //! | fixed | `acc_ratio[i]` | 1 if `h` is carried on by ratio `i` |
-//! | fixed | `quot[i]`, `rest[i]` | `2^s` and 1 if the row has accumulator pattern `i` |
-//! | fixed | `ratio_k[i]`, `pattern_k[i]` | the same for slot `k`; a pattern's factor in place of 1 |
+//! | fixed | `quot[i]`, `rest[i]` | `2^s` and 1 if the row has accumulator form `i` |
+//! | fixed | `ratio_k[i]`, `form_k[i]` | the same for slot `k`; a form's factor in place of 1 |
 //! | fixed | `kind_k`, `id_k`, `count_k` | the claim on `t_k`, on the row below a tensor |
 //! | fixed | `takes_k`, `term_k`, `index_k` | which `g_k` this row receives, if any |
 //! | fixed | `hold_k`, `one_k` | 1 if the next row has the same `g_k`; 1 if `g_k = 1` |
@@ -46,12 +53,13 @@
 //!
 //! ## Constraints
 //!
-//! With constants `c_i[b]` of a pattern and `r_i` of a ratio:
-//! `A = Σ_i Σ_b c_i[b]·(quot[i]·(q + side·excess) + rest[i]·rem)`, `U_k = Σ_i pattern_k[i]·Σ_b c_i[b]·out[b]`:
+//! With constants `c_i[b]` of a form and `r_i` of a ratio, `v[b]` an element of the member that a slot reads (`out`, a
+//! copy, or for a maximum `out[x_0] + Σ larger` over its comparisons):
+//! `A = Σ_i Σ_b c_i[b]·(quot[i]·(q + side·excess) + rest[i]·rem)`, `U_k = Σ_i form_k[i]·Σ_b c_i[b]·v[b]`:
 //!
 //!   1. `project`   `step·h' − Σ_i r_i·acc_ratio[i]·h − A = 0`                            deg 3
-//!   2. `ranged`    `(real − looked)·Σ_b (σ^b·(q + side·excess − lo − rem) + σ^(lanes+b)·(out − lo − rem)) = 0`,
-//!      if the table has a ranged input                                                 deg 3
+//!   2. `ranged`    `(real − looked)·Σ_b (σ^b·(q + side·excess − lo − rem) + σ^(n+b)·(out − lo − rem)) = 0` over the `n`
+//!      elements of a row, if the table has a ranged input                              deg 3
 //!   3. `consume_k` `step·t_k' − Σ_i r_i·ratio_k[i]·t_k − g_k·U_k = 0`, `g_k = 1` unweighted  deg 3
 //!   4. `hold_k`    `hold_k·(g_k' − g_k) = 0`                                             deg 2
 //!   5. `one_k`     `one_k·(g_k − 1) = 0`                                                 deg 2
@@ -63,7 +71,8 @@
 //! ## Buses
 //!
 //! `RANGE`: receives `(rem_bits[i], rem[i])`, `(excess_bits[i], excess[i])`, `real` times.
-//! `ACTIVATION`: receives `(function, side, q, out)`, `looked` times.
+//! `ACTIVATION`: receives `(function, side, q, out)`, `looked` times, and `(comparison, 0, d, larger)`, `real` times,
+//! for each comparison: `d = x − m` is the difference of two sums of the lane's cells.
 //! `PRODUCT`: receives `(term_k, index_k, g_k)`, `takes_k` times; sends `(gate_id, gate_index, out[0])`
 //! `gate_count` times.
 //! `CLAIM`: sends `(acc_kind, acc_id, h)` `acc_count` times and `(kind_k, id_k, t_k)` `count_k` times. The claim
@@ -73,7 +82,8 @@
 //! ## Padding
 //!
 //! All fixed columns but the engine's are 0: no main cell enters anything. Lanes that no pattern of a row
-//! covers enter no sum; their lookups are made with values of the prover's choice, which harms nobody.
+//! covers enter no sum; their lookups are made with values of the prover's choice, which harms nobody. So are the parts
+//! of a unit that a tensor of odd length does not have: a maximum has its element only where its whole window is.
 //!
 //! ## Soundness
 //!
@@ -89,12 +99,23 @@
 //!   ([`crate::graph::Graph::validate`]). So is the meaning bound, by whoever holds the weights.
 //!   Example: s = 10, m = 18, 12-bit domain: `(2^12 + 2^19 − 2)·2^10 = 541 063 168 < p = 2 013 265 921`.
 //! - A ranged input: 2 is a polynomial in σ with cells of M for coefficients, so that with probability
-//!   `2·lanes/q` all of them are 0: `out = q + side·excess = lo + rem`, an integer in `[lo, lo + 2^k)`,
+//!   `2·n/q` all of them are 0: `out = q + side·excess = lo + rem`, an integer in `[lo, lo + 2^k)`,
 //!   `2^k ≤ 2^16 < p`. The value that is claimed is the value the next layer reads.
+//! - `larger`: with `m` the largest of the elements before and `d = x − m`, an entry `(comparison, 0, d, larger)` makes
+//!   `larger = max(d, 0)`, so that `m + larger = max(m, x)`, by induction the maximum over the window. No wrap: elements
+//!   lie in the group's range of at most `2^16` values, its table has every difference of two of them and nothing
+//!   else is `≡ d`: `|d| < 2^16 < p/2`. Nothing of another unit can enter: sources are columns of the lane itself, the
+//!   same in every lane and row, and [`Groups`](crate::graph::Groups) has checked on the graph that windows are whole, of
+//!   the element's own channel, and within its unit. `side` is the constant 0: entries where something saturates do not
+//!   match.
+//! - `copy`: its chain of places claims its accumulators, as `h` does for a host: by the layer's sum it is the
+//!   accumulator modulo p. No lookup keeps it in its range: that accumulators lie in the declared range whatever the
+//!   input is checked on the graph but for biases, and with them is a part of the meaning bound. Where a comparison
+//!   reads a copy beyond all bounds no table has the difference, and there is no proof.
 //! - `h`, `t_k`: fixed by 1 and 3 from row to row. They are *not* fixed on row 0, and need not be: row 0 has
 //!   no ratio and no claim.
 //! - `g_k`: received, `takes_k` being fixed; held by 4 from the row that received it; or 1 by 5. A row whose
-//!   `g_k` is none of these has no pattern, so that it is multiplied by 0.
+//!   `g_k` is none of these has no form, so that it is multiplied by 0.
 //! - Exponents: within a chain the map from elements to monomials is one-to-one, because a grid gives
 //!   every element one lane of one row and a lane in use its own index on every axis (the gather of
 //!   several elements by a map with `expand = 0` is meant). Lanes beyond the end of a line or of the last
@@ -112,19 +133,22 @@ mod fixed;
 pub mod grid;
 pub mod readers;
 mod trace;
+mod window;
 
 use alloc::vec::Vec;
 
 pub use self::trace::Factors;
+pub use self::window::{Comparison, Window};
 
 use p3_field::Field;
 
 use self::fixed::Columns;
 use self::grid::{Demand, Grid};
-use self::readers::{ChainLists, Reader, Takes};
+use self::readers::{ChainLists, Reader, Takes, Tenant};
 use super::{Air, Widths};
 use crate::builder::{AirBuilder, Challenges};
-use crate::graph::Graph;
+use crate::graph::groups::{Group, Member, Role};
+use crate::graph::{AXES, Graph};
 use crate::layout::TermIds;
 
 /// Where a tensor comes from.
@@ -136,20 +160,42 @@ pub enum Source {
     Layer(usize),
 }
 
-/// A chain of a tensor, and the slot that has it.
+/// A chain of a member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotReader {
-    /// Index of the slot.
-    pub slot: usize,
+pub struct MemberReader {
+    /// The member.
+    pub member: usize,
     /// What is added up.
     pub reader: Reader,
 }
 
-/// The rows of one tensor.
+/// A chain, and the slot that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotReader {
+    /// Index of the slot.
+    pub slot: usize,
+    /// The member that is read.
+    pub member: usize,
+    /// What is added up.
+    pub reader: Reader,
+}
+
+/// A tensor of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lodger {
+    /// Its place in the group.
+    pub member: Member,
+    /// Its extent.
+    pub extent: [u32; AXES],
+}
+
+/// The rows of one group: of a tensor, and of the maxima taken of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorBlock {
-    /// Index of the tensor.
+    /// Index of the tensor that is looked up.
     pub tensor: usize,
+    /// All tensors, that one first.
+    pub members: Vec<Lodger>,
     /// First row.
     pub start: usize,
     /// How its elements lie in rows.
@@ -168,9 +214,34 @@ pub struct TensorBlock {
     pub function: usize,
     /// The smallest value of a ranged input.
     pub lo: i32,
+    /// Identifier of the table that compares; 0 if nothing is compared.
+    pub comparison: usize,
 }
 
 impl TensorBlock {
+    /// A member in the block's rows.
+    pub fn tenant(&self, member: usize) -> Tenant<'_> {
+        let Lodger { member, extent } = &self.members[member];
+        Tenant {
+            grid: &self.grid,
+            member,
+            extent: *extent,
+        }
+    }
+
+    /// The elements of the first tensor in row `r` of a channel: part, lane, flat index.
+    pub fn elements(
+        &self,
+        channel: usize,
+        r: usize,
+    ) -> impl Iterator<Item = (usize, usize, usize)> {
+        let views = self.tenant(0).views().enumerate();
+        views.flat_map(move |(part, view)| {
+            let elements = view.elements(channel, r);
+            elements.map(move |(lane, element)| (part, lane, element))
+        })
+    }
+
     /// Whether it is an input that limbs alone keep in its range.
     pub const fn is_ranged(&self) -> bool {
         self.function == 0
@@ -202,6 +273,11 @@ pub struct Limbs {
 }
 
 impl Limbs {
+    /// Main columns of an activation with such limbs.
+    pub const fn element_width(&self) -> usize {
+        2 + (self.excess > 0) as usize + self.rem + self.excess
+    }
+
     /// Width of limb `i` of a number of `bits` bits.
     pub fn width(&self, bits: u8, i: usize) -> u8 {
         bits.saturating_sub(i as u8 * self.bits).min(self.bits)
@@ -211,8 +287,14 @@ impl Limbs {
 /// What the width of a row depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowShape {
-    /// Lanes.
+    /// Lanes: units side by side.
     pub lanes: usize,
+    /// Activations of a unit.
+    pub hosts: usize,
+    /// Copies of a unit.
+    pub copies: usize,
+    /// Comparisons of a unit.
+    pub comparisons: usize,
     /// Limbs of a lane.
     pub limbs: Limbs,
     /// Slots that receive factors.
@@ -226,8 +308,7 @@ pub struct RowShape {
 impl RowShape {
     /// Main columns of one lane.
     pub const fn lane_width(&self) -> usize {
-        let Limbs { rem, excess, .. } = self.limbs;
-        2 + (excess > 0) as usize + rem + excess
+        self.hosts * self.limbs.element_width() + self.copies + self.comparisons
     }
 
     /// Main columns.
@@ -242,7 +323,8 @@ impl RowShape {
 
     /// Messages.
     pub const fn messages(&self) -> usize {
-        let lookups = self.lanes * (1 + self.limbs.rem + self.limbs.excess);
+        let of_element = 1 + self.limbs.rem + self.limbs.excess;
+        let lookups = self.lanes * (self.hosts * of_element + self.comparisons);
         lookups + 1 + self.slots + self.weighted + self.gates as usize
     }
 
@@ -268,6 +350,14 @@ struct Slot {
     lists: ChainLists,
 }
 
+/// Names activation tables, from 1.
+pub trait Functions {
+    /// The table of a host; 0 for a ranged input.
+    fn of_tensor(&self, tensor: usize) -> usize;
+    /// The table that compares elements of a group; 0 if nothing is compared.
+    fn of_comparisons(&self, group: &Group) -> usize;
+}
+
 /// The chip of one activation table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivationAir {
@@ -275,7 +365,9 @@ pub struct ActivationAir {
     pub lanes: usize,
     /// Limb structure of its rows.
     pub limbs: Limbs,
-    /// Its tensors, in order, without gaps.
+    /// What lies in a lane.
+    pub window: Window,
+    /// Its groups, in order, without gaps.
     pub blocks: Vec<TensorBlock>,
     own: ChainLists,
     slots: Vec<Slot>,
@@ -284,9 +376,9 @@ pub struct ActivationAir {
     first_gate: usize,
 }
 
-/// Where the cells of a lane lie.
+/// Where the cells of an activation lie.
 #[derive(Clone, Copy, Debug)]
-struct LaneCols {
+struct ElementCols {
     q: usize,
     out: usize,
     side: usize,
@@ -294,77 +386,83 @@ struct LaneCols {
     excess: usize,
 }
 
-/// The readers of a tensor: terms in order, then the claim on an output.
-pub fn readers_of(graph: &Graph, ids: &TermIds, tensor: usize) -> Vec<Reader> {
-    let terms = ids.readers(tensor).iter();
-    let mut readers: Vec<_> = terms
-        .map(|&(layer, term)| Reader::term(graph, ids, layer, term))
-        .collect();
-    if graph.outputs.iter().any(|id| id.index() == tensor) {
-        readers.push(Reader::Output);
+/// The readers of a group: for each member its terms in order, then the claim on an output, then that on a
+/// copy's own sums.
+pub fn readers_of(graph: &Graph, ids: &TermIds, group: &Group) -> Vec<MemberReader> {
+    let mut readers = Vec::new();
+    for (i, member) in group.members.iter().enumerate() {
+        let mut push = |reader| readers.push(MemberReader { member: i, reader });
+        for &(layer, term) in ids.readers(member.tensor) {
+            push(Reader::term(graph, ids, layer, term));
+        }
+        if graph.outputs.iter().any(|id| id.index() == member.tensor) {
+            push(Reader::Output);
+        }
+        if member.role == Role::Copy {
+            push(Reader::Places);
+        }
     }
     readers
 }
 
-/// Weighted slots and all slots that readers need.
-pub fn slots_for<'a>(tensors: impl Iterator<Item = &'a [Reader]>) -> (usize, usize) {
-    tensors.fold((0, 0), |(weighted, all), readers| {
-        let own = readers.iter().filter(|r| r.is_weighted()).count();
-        (weighted.max(own), all.max(readers.len()))
-    })
+/// Weighted slots and all slots that a group's readers need.
+pub fn slots_for(readers: &[MemberReader]) -> (usize, usize) {
+    let weighted = readers.iter().filter(|r| r.reader.is_weighted()).count();
+    (weighted, readers.len())
 }
 
 /// Readers in slots: weighted ones from the front, others behind the weighted slots as long as there is
 /// room.
-fn assign(readers: Vec<Reader>, weighted: usize, all: usize) -> Vec<SlotReader> {
-    let (heavy, light): (Vec<_>, Vec<_>) = readers.into_iter().partition(Reader::is_weighted);
+fn assign(readers: Vec<MemberReader>, weighted: usize, all: usize) -> Vec<SlotReader> {
+    let (heavy, light): (Vec<_>, Vec<_>) =
+        (readers.into_iter()).partition(|r| r.reader.is_weighted());
     let used = heavy.len();
     let free = (weighted..all).chain(used..weighted);
     let heavy = heavy.into_iter().enumerate();
     let light = free.zip(light);
     heavy
         .chain(light)
-        .map(|(slot, reader)| SlotReader { slot, reader })
+        .map(|(slot, MemberReader { member, reader })| SlotReader {
+            slot,
+            member,
+            reader,
+        })
         .collect()
 }
 
 impl ActivationAir {
-    /// The table of some tensors of a graph, in rows of `lanes` lanes. `function_of` names the
-    /// activation table of a tensor, 0 for none.
+    /// The table of the groups of some hosts, which have one window, in rows of `lanes` lanes. `functions` names
+    /// activation tables.
     pub fn new(
         graph: &Graph,
         ids: &TermIds,
-        tensors: &[usize],
+        hosts: &[usize],
         lanes: usize,
         limbs: Limbs,
-        function_of: impl Fn(usize) -> usize,
+        functions: &impl Functions,
     ) -> Self {
-        let readers: Vec<_> = (tensors.iter())
-            .map(|&t| readers_of(graph, ids, t))
-            .collect();
-        let (weighted, all) = slots_for(readers.iter().map(Vec::as_slice));
+        let groups = || hosts.iter().map(|&host| ids.groups().of(host).0);
+        let readers: Vec<_> = groups().map(|g| readers_of(graph, ids, g)).collect();
+        let (weighted, all) = readers.iter().fold((0, 0), |(weighted, all), readers| {
+            let own = slots_for(readers);
+            (weighted.max(own.0), all.max(own.1))
+        });
+        let slot = |slot: usize| Slot {
+            is_weighted: slot < weighted,
+            lists: ChainLists::default(),
+        };
         let mut air = Self {
             lanes,
             limbs,
+            window: groups().next().map(Window::new).unwrap_or_default(),
             blocks: Vec::new(),
             own: ChainLists::default(),
-            slots: (0..all)
-                .map(|slot| Slot {
-                    is_weighted: slot < weighted,
-                    lists: ChainLists::default(),
-                })
-                .collect(),
+            slots: (0..all).map(slot).collect(),
             boundary: Vec::new(),
             first_gate: ids.count(),
         };
-        for (&index, readers) in tensors.iter().zip(readers) {
-            air.push(
-                graph,
-                ids,
-                index,
-                assign(readers, weighted, all),
-                &function_of,
-            );
+        for (group, readers) in groups().zip(readers) {
+            air.push(graph, ids, group, assign(readers, weighted, all), functions);
         }
         air
     }
@@ -373,43 +471,55 @@ impl ActivationAir {
         &mut self,
         graph: &Graph,
         ids: &TermIds,
-        index: usize,
+        group: &Group,
         readers: Vec<SlotReader>,
-        function_of: &impl Fn(usize) -> usize,
+        functions: &impl Functions,
     ) {
-        let tensor = &graph.tensors[index];
+        let index = group.host();
         let (source, requant) = match index.checked_sub(graph.inputs.len()) {
             None => (Source::Input(index), None),
             Some(layer) => (Source::Layer(layer), Some(&graph.layers[layer].requant)),
         };
         let ranged = graph.ranged_bits(index);
+        let lodger = |member: &Member| Lodger {
+            member: member.clone(),
+            extent: graph.tensors[member.tensor].extent,
+        };
         let block = TensorBlock {
             tensor: index,
+            members: group.members.iter().map(lodger).collect(),
             start: self.blocks.last().map_or(0, TensorBlock::end),
-            grid: Grid::new(tensor, &Demand::of(graph, ids, index), self.lanes as u32),
+            grid: Grid::new(&Demand::of(graph, ids, group), self.lanes as u32),
             source,
             readers,
             gates: gate_counts(graph, ids, index),
             shift: requant.map_or(ranged.unwrap_or(0), |r| r.shift),
             excess_bits: requant.map_or(0, |r| r.excess_bits),
-            function: function_of(index),
-            lo: ranged.map_or(0, |_| tensor.range.lo),
+            function: functions.of_tensor(index),
+            lo: ranged.map_or(0, |_| graph.tensors[index].range.lo),
+            comparison: functions.of_comparisons(group),
         };
-        self.own.add(&block.own_reader(), &block.grid);
-        for SlotReader { slot, reader } in &block.readers {
-            self.slots[*slot].lists.add(reader, &block.grid);
-            if *reader == Reader::Output {
-                self.boundary.push(Boundary {
-                    tensor: index,
-                    slot: Some(*slot),
-                });
-            }
-        }
+        self.own.add(&block.own_reader(), 0, block.tenant(0));
         if matches!(source, Source::Input(_)) {
             self.boundary.push(Boundary {
                 tensor: index,
                 slot: None,
             });
+        }
+        for SlotReader {
+            slot,
+            member,
+            reader,
+        } in &block.readers
+        {
+            let lists = &mut self.slots[*slot].lists;
+            lists.add(reader, *member, block.tenant(*member));
+            if *reader == Reader::Output {
+                self.boundary.push(Boundary {
+                    tensor: block.members[*member].member.tensor,
+                    slot: Some(*slot),
+                });
+            }
         }
         self.blocks.push(block);
     }
@@ -417,6 +527,9 @@ impl ActivationAir {
     fn shape(&self) -> RowShape {
         RowShape {
             lanes: self.lanes,
+            hosts: self.window.hosts,
+            copies: self.window.copies,
+            comparisons: self.window.comparisons.len(),
             limbs: self.limbs,
             weighted: self.slots.iter().filter(|s| s.is_weighted).count(),
             slots: self.slots.len(),
@@ -426,13 +539,18 @@ impl ActivationAir {
 
     /// Main columns of one lane.
     pub fn lane_width(&self) -> usize {
-        self.shape().lane_width()
+        self.window.hosts * self.limbs.element_width() + self.window.others()
     }
 
-    fn lane(&self, lane: usize) -> LaneCols {
-        let q = lane * self.lane_width();
+    /// The first main column of an activation; with the number of activations for `part`, that of the other values.
+    pub fn element(&self, part: usize, lane: usize) -> usize {
+        lane * self.lane_width() + part * self.limbs.element_width()
+    }
+
+    fn cells(&self, part: usize, lane: usize) -> ElementCols {
+        let q = self.element(part, lane);
         let has_side = (self.limbs.excess > 0) as usize;
-        LaneCols {
+        ElementCols {
             q,
             out: q + 1,
             side: q + 2,
@@ -441,7 +559,46 @@ impl ActivationAir {
         }
     }
 
-    /// Limb columns a lane has.
+    /// The main column of a value of a lane.
+    pub fn value(&self, value: usize, lane: usize) -> usize {
+        match value.checked_sub(self.window.hosts) {
+            None => self.cells(value, lane).out,
+            Some(other) => self.element(self.window.hosts, lane) + other,
+        }
+    }
+
+    /// How the cells of a block's rows are shared among its tensors: what their elements, and the slots that read
+    /// them, add to a row.
+    pub fn shares(&self, block: &TensorBlock, degree: usize) -> Vec<(usize, usize)> {
+        // In halves of a cell: a LogUp column has two messages.
+        let lookup = degree;
+        let members = block.members.iter().enumerate();
+        members
+            .map(|(i, lodger)| {
+                let of_lane = match &lodger.member.role {
+                    Role::Host => {
+                        let lookups = 1 + self.num_limbs();
+                        self.window.hosts * (2 * self.limbs.element_width() + lookups * lookup)
+                    }
+                    Role::Copy => 2 * lodger.member.parts(),
+                    Role::Max(parts) => {
+                        let own = parts.iter().map(|sources| sources.len() - 1).sum::<usize>();
+                        own * (2 + lookup)
+                    }
+                };
+                let slots = block.readers.iter().filter(|r| r.member == i).map(|r| {
+                    let columns = 1 + usize::from(r.reader.is_weighted());
+                    columns * (2 * degree + lookup)
+                });
+                (
+                    lodger.member.tensor,
+                    self.lanes * of_lane + slots.sum::<usize>(),
+                )
+            })
+            .collect()
+    }
+
+    /// Limb columns an activation has.
     const fn num_limbs(&self) -> usize {
         self.limbs.rem + self.limbs.excess
     }
@@ -504,7 +661,7 @@ impl Air for ActivationAir {
     /// Beyond its claims: constraint 2.
     fn projection_degree(&self) -> usize {
         match self.has_ranged() {
-            true => 2 * self.lanes,
+            true => 2 * self.lanes * self.window.hosts,
             false => 0,
         }
     }
@@ -514,7 +671,12 @@ impl Air for ActivationAir {
             self.eval_chains(builder);
         }
         for lane in 0..self.lanes {
-            self.eval_lookups(builder, lane);
+            for part in 0..self.window.hosts {
+                self.eval_lookups(builder, part, lane);
+            }
+            for comparison in &self.window.comparisons {
+                self.eval_comparison(builder, comparison, lane);
+            }
         }
         self.eval_claims(builder);
     }

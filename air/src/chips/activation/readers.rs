@@ -9,7 +9,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::grid::{Demand, Grid};
+use super::grid::{Demand, Grid, View};
+use crate::graph::groups::Member;
 use crate::graph::{AXES, Axis, Graph, Kernel, Map};
 use crate::layout::TermIds;
 use crate::projection::{Interner, Monomial, Pattern, Polynomial};
@@ -17,7 +18,7 @@ use crate::projection::{Interner, Monomial, Pattern, Polynomial};
 /// What a chain adds up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// The elements at their own places `ρ^(N−1−f)·σ^q`: accumulators.
+    /// The elements at their own places `ρ^(N−1−f)·σ^q`: accumulators, or copies.
     Places,
     /// The claim on a graph input: elements at `ρ^(N−1−f)·σ_2^p`, `p` the flat position.
     Input,
@@ -34,17 +35,85 @@ pub enum Reader {
     },
 }
 
+/// A member of a group in the rows of its grid.
+#[derive(Clone, Copy)]
+pub struct Tenant<'a> {
+    /// The rows.
+    pub grid: &'a Grid,
+    /// The member.
+    pub member: &'a Member,
+    /// Extent of the tensor.
+    pub extent: [u32; AXES],
+}
+
+impl<'a> Tenant<'a> {
+    /// The views of its parts.
+    pub fn views(self) -> impl Iterator<Item = View<'a>> {
+        let Self {
+            grid,
+            member,
+            extent,
+        } = self;
+        (0..member.parts()).map(move |part| grid.view(member, extent, part))
+    }
+}
+
+/// Which lanes of a row enter a sum: for each part that has any, its number and its lanes.
+pub type Form = Vec<(usize, Pattern)>;
+
 /// The part of a row in a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// The monomial of lane 0.
+    /// The monomial of the first lane of the first part.
     pub base: Monomial,
     /// An integer factor.
     pub factor: i64,
-    /// Which lanes enter; its own base is that of the chain.
-    pub pattern: Pattern,
+    /// Which lanes enter.
+    pub form: Form,
     /// The index of the weight the row is multiplied with, if with any.
     pub weight: Option<usize>,
+}
+
+/// What one part of a row adds to a chain.
+struct PartReading {
+    base: Monomial,
+    factor: i64,
+    /// Its own base is relative to `base`; 1 if empty.
+    pattern: Pattern,
+    weight: Option<usize>,
+}
+
+impl Reading {
+    /// The reading of a row, from those of its parts. All have the same weight, if any.
+    fn join(mut parts: Vec<(usize, PartReading)>) -> Option<Self> {
+        let first = &parts.first()?.1;
+        let (base, weight) = (first.base, first.weight);
+        let mut factor = 1;
+        if let [(_, only)] = &parts[..] {
+            factor = only.factor;
+        } else {
+            for (_, part) in &mut parts {
+                let relative = part.base.over(base);
+                let polynomial = &mut part.pattern.base;
+                if polynomial.is_empty() {
+                    polynomial.push((1, Monomial::ONE));
+                }
+                for (coefficient, monomial) in polynomial {
+                    *coefficient *= part.factor;
+                    *monomial = monomial.times(relative);
+                }
+            }
+        }
+        Some(Self {
+            base,
+            factor,
+            form: parts
+                .into_iter()
+                .map(|(i, part)| (i, part.pattern))
+                .collect(),
+            weight,
+        })
+    }
 }
 
 /// The readings of one axis for one row.
@@ -81,12 +150,20 @@ impl Reader {
     }
 
     /// The reading of row `r` of a channel.
-    pub fn read(&self, grid: &Grid, channel: usize, r: usize) -> Option<Reading> {
+    pub fn read(&self, tenant: Tenant<'_>, channel: usize, r: usize) -> Option<Reading> {
+        let parts = tenant.views().enumerate().filter_map(|(part, view)| {
+            let reading = self.read_part(&view, channel, r)?;
+            Some((part, reading))
+        });
+        Reading::join(parts.collect())
+    }
+
+    fn read_part(&self, view: &View<'_>, channel: usize, r: usize) -> Option<PartReading> {
         match self {
-            Self::Places => Some(place(grid, channel, r, |a| Monomial::sigma(a, 1), false)),
-            Self::Input => Some(place(grid, channel, r, |a| flat(grid, a), false)),
-            Self::Output => Some(place(grid, channel, r, |a| flat(grid, a), true)),
-            Self::Term { map, features, .. } => read_term(map, *features, grid, channel, r),
+            Self::Places => place(view, channel, r, |a| Monomial::sigma(a, 1), false),
+            Self::Input => place(view, channel, r, |a| flat(view, a), false),
+            Self::Output => place(view, channel, r, |a| flat(view, a), true),
+            Self::Term { map, features, .. } => read_term(map, *features, view, channel, r),
         }
     }
 
@@ -112,8 +189,8 @@ impl Reader {
 }
 
 /// The flat position of an index on an axis, as a power of σ_2.
-fn flat(grid: &Grid, axis: usize) -> Monomial {
-    let stride = crate::graph::map::strides(grid.extent)[axis];
+fn flat(view: &View<'_>, axis: usize) -> Monomial {
+    let stride = crate::graph::map::strides(view.extent)[axis];
     Monomial::sigma(Axis::POSITION.len() - 1, stride as i32)
 }
 
@@ -126,46 +203,53 @@ fn power(monomial: Monomial, exponent: i32) -> Monomial {
 
 /// The reading of a chain that every element enters once.
 fn place(
-    grid: &Grid,
+    view: &View<'_>,
     channel: usize,
     r: usize,
     unit: impl Fn(usize) -> Monomial,
     ascending: bool,
-) -> Reading {
-    let (feature, index) = grid.base(channel, r);
-    let row = &grid.rows()[r];
+) -> Option<PartReading> {
+    let (feature, index) = view.base(channel, r);
+    let [lines, columns] = view.used(r, index)?;
     let rho = if ascending {
         feature
     } else {
-        grid.features - 1 - feature
+        view.grid.features - 1 - feature
     };
     let base = (0..AXES).fold(Monomial::rho(rho as i32), |base, a| {
         base.times(power(unit(a), index[a] as i32))
     });
-    let step = |a: usize| match grid.merged[a] {
+    let step = |a: usize| match view.grid.merged[a] {
         true => Monomial::ONE,
-        false => power(unit(a), grid.period[a] as i32),
+        false => power(unit(a), view.pitch(a) as i32),
     };
-    Reading {
+    Some(PartReading {
         base,
         factor: 1,
         pattern: Pattern {
-            width: grid.segment,
-            lines: [0, row.lines],
-            columns: [0, row.columns],
+            width: view.grid.segment,
+            lines: [0, lines],
+            columns: [0, columns],
             line: step(1),
             column: step(2),
             base: Polynomial::new(),
         },
         weight: None,
-    }
+    })
 }
 
-fn read_term(map: &Map, features: u32, grid: &Grid, channel: usize, r: usize) -> Option<Reading> {
-    let (feature, index) = grid.base(channel, r);
+fn read_term(
+    map: &Map,
+    features: u32,
+    view: &View<'_>,
+    channel: usize,
+    r: usize,
+) -> Option<PartReading> {
+    let (feature, index) = view.base(channel, r);
+    let used = view.used(r, index)?;
     // The channel as the map counts them.
     let mut seen = feature;
-    for ((&merged, &size), i) in map.merged.iter().zip(&grid.extent).zip(index) {
+    for ((&merged, &size), i) in map.merged.iter().zip(&view.extent).zip(index) {
         if merged {
             seen = seen * size as usize + i as usize;
         }
@@ -176,7 +260,7 @@ fn read_term(map: &Map, features: u32, grid: &Grid, channel: usize, r: usize) ->
         return None;
     }
     let axes: Vec<AxisReading> = (0..AXES)
-        .map(|a| read_axis(map, grid, a, index[a], r))
+        .map(|a| read_axis(map, view, a, index[a], used))
         .collect::<Option<_>>()?;
     let below = features - map.first_output - (group as u32 + 1) * map.outputs;
     let mut base = axes
@@ -206,11 +290,11 @@ fn read_term(map: &Map, features: u32, grid: &Grid, channel: usize, r: usize) ->
             None
         }
     };
-    Some(Reading {
+    Some(PartReading {
         base,
         factor,
         pattern: Pattern {
-            width: grid.segment,
+            width: view.grid.segment,
             lines: axes[1].places,
             columns: axes[2].places,
             line: Monomial::sigma(1, axes[1].step),
@@ -253,12 +337,18 @@ fn tap_polynomial(map: &Map, axes: &[AxisReading], factors: &[i32]) -> Polynomia
     polynomial
 }
 
-/// How a map reads an axis at row `r`, whose first lane has this index.
-fn read_axis(map: &Map, grid: &Grid, a: usize, index: u32, r: usize) -> Option<AxisReading> {
+/// How a map reads an axis of a row whose first lane has this index and which has so many lines and columns.
+fn read_axis(
+    map: &Map,
+    view: &View<'_>,
+    a: usize,
+    index: u32,
+    [lines, columns]: [u32; 2],
+) -> Option<AxisReading> {
     let axis = &map.axes[a];
     if map.merged[a] {
         // The map sees an axis of one index.
-        let taps = axis_taps(map, a, 0);
+        let taps = map.taps_on(a, 0);
         return (!taps.is_empty()).then_some(AxisReading {
             exponent: 0,
             step: 0,
@@ -267,28 +357,32 @@ fn read_axis(map: &Map, grid: &Grid, a: usize, index: u32, r: usize) -> Option<A
             taps,
         });
     }
+    let on_lanes = !view.grid.merged[a] && a > 0;
+    let (pitch, used) = match (on_lanes, a) {
+        (true, 1) => (view.pitch(1), lines),
+        (true, _) => (view.pitch(2), columns),
+        (false, _) => (1, 1),
+    };
+    // Places of the row within the window.
+    let place = |bound: u32| bound.saturating_sub(index).div_ceil(pitch).min(used);
+    let places = [place(axis.from), place(axis.to)];
+    if places[0] >= places[1] {
+        return None;
+    }
     let (stride, expand) = (axis.stride, axis.expand);
     let (residue, exponent) = if stride > 1 {
         (index % stride, (index / stride) as i32)
     } else {
         (0, (expand * index) as i32)
     };
-    let on_lanes = !grid.merged[a] && a > 0;
-    let (period, used) = match (on_lanes, a) {
-        (true, 1) => (grid.period[1], grid.rows()[r].lines),
-        (true, _) => (grid.period[2], grid.rows()[r].columns),
-        (false, _) => (1, 1),
-    };
     let step = if stride > 1 {
-        period / stride
+        pitch / stride
     } else {
-        expand * period
+        // Beyond all bounds only where it is not used: with a single place.
+        expand.wrapping_mul(pitch)
     };
-    // Places of the row within the window.
-    let place = |bound: u32| bound.saturating_sub(index).div_ceil(period).min(used);
-    let places = [place(axis.from), place(axis.to)];
-    let taps: Vec<(u32, i32)> = axis_taps(map, a, residue);
-    (places[0] < places[1] && !taps.is_empty()).then_some(AxisReading {
+    let taps: Vec<(u32, i32)> = map.taps_on(a, residue);
+    (!taps.is_empty()).then_some(AxisReading {
         exponent,
         step: step as i32,
         residue,
@@ -297,26 +391,13 @@ fn read_axis(map: &Map, grid: &Grid, a: usize, index: u32, r: usize) -> Option<A
     })
 }
 
-/// The taps of an axis that fall on a residue, with the exponents they add.
-pub(crate) fn axis_taps(map: &Map, a: usize, residue: u32) -> Vec<(u32, i32)> {
-    let axis = &map.axes[a];
-    let stride = i64::from(axis.stride);
-    (0..axis.taps)
-        .filter_map(|tap| {
-            let shifted = i64::from(residue) - i64::from(axis.dilation) * i64::from(tap)
-                + i64::from(axis.pad);
-            (shifted % stride == 0).then_some((tap, (shifted / stride) as i32))
-        })
-        .collect()
-}
-
 /// One row of a chain, as its fixed columns have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// Which ratio carries the sum of the rows above on, if anything is.
     pub ratio: Option<usize>,
-    /// Which pattern the row has, and its factor.
-    pub pattern: Option<(usize, i64)>,
+    /// Which form the row has, and its factor.
+    pub form: Option<(usize, i64)>,
     /// The weight the row is multiplied with.
     pub weight: Option<usize>,
 }
@@ -324,20 +405,21 @@ pub struct Step {
 /// Walks the rows of a chain in order.
 struct Walk<'a> {
     reader: &'a Reader,
-    grid: &'a Grid,
+    tenant: Tenant<'a>,
     /// The monomial of the last row that is read.
     last: Monomial,
     previous: Option<Monomial>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(reader: &'a Reader, grid: &'a Grid) -> Self {
+    fn new(reader: &'a Reader, tenant: Tenant<'a>) -> Self {
+        let grid = tenant.grid;
         let mut last = Monomial::ONE;
         // The last row that is read: on the last channel that is.
         let mut found = false;
         for channel in (0..grid.channels()).rev() {
             for r in (0..grid.rows().len()).rev() {
-                if let Some(reading) = reader.read(grid, channel, r) {
+                if let Some(reading) = reader.read(tenant, channel, r) {
                     last = reading.base;
                     found = true;
                     break;
@@ -349,52 +431,54 @@ impl<'a> Walk<'a> {
         }
         Self {
             reader,
-            grid,
+            tenant,
             last,
             previous: None,
         }
     }
 
-    /// The ratio and the reading of the next row, the pattern with the chain's base.
+    /// The ratio and the reading of the next row, its form with the chain's base.
     fn next(&mut self, channel: usize, r: usize) -> (Option<Monomial>, Option<Reading>) {
-        let Some(mut reading) = self.reader.read(self.grid, channel, r) else {
+        let Some(mut reading) = self.reader.read(self.tenant, channel, r) else {
             return (self.previous.map(|_| Monomial::ONE), None);
         };
         let ratio = self.previous.map(|previous| previous.over(reading.base));
         self.previous = Some(reading.base);
-        let base = &mut reading.pattern.base;
-        if base.is_empty() {
-            base.push((1, Monomial::ONE));
-        }
-        for (_, monomial) in base {
-            *monomial = monomial.times(self.last);
+        for (_, pattern) in &mut reading.form {
+            let base = &mut pattern.base;
+            if base.is_empty() {
+                base.push((1, Monomial::ONE));
+            }
+            for (_, monomial) in base {
+                *monomial = monomial.times(self.last);
+            }
         }
         (ratio, Some(reading))
     }
 }
 
-/// The ratios and patterns of chains that share columns.
+/// The ratios and forms of chains that share columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChainLists {
     /// Ratios.
     pub ratios: Interner<Monomial>,
-    /// Patterns.
-    pub patterns: Interner<Pattern>,
+    /// Forms, each with the member of the group it reads.
+    pub forms: Interner<(usize, Form)>,
 }
 
 impl ChainLists {
-    /// Adds those of one more chain.
-    pub fn add(&mut self, reader: &Reader, grid: &Grid) {
-        for sample in reader.samples(grid) {
-            let mut walk = Walk::new(reader, grid);
+    /// Adds those of one more chain, of a member of this number.
+    pub fn add(&mut self, reader: &Reader, member: usize, tenant: Tenant<'_>) {
+        for sample in reader.samples(tenant.grid) {
+            let mut walk = Walk::new(reader, tenant);
             for channel in sample {
-                for r in 0..grid.rows().len() {
+                for r in 0..tenant.grid.rows().len() {
                     let (ratio, reading) = walk.next(channel, r);
                     if let Some(ratio) = ratio {
                         self.ratios.index(ratio);
                     }
                     if let Some(reading) = reading {
-                        self.patterns.index(reading.pattern);
+                        self.forms.index((member, reading.form));
                     }
                 }
             }
@@ -402,18 +486,25 @@ impl ChainLists {
     }
 
     /// The steps of a chain, row by row.
-    pub fn steps(&self, reader: &Reader, grid: &Grid) -> Vec<Step> {
-        let mut walk = Walk::new(reader, grid);
+    pub fn steps(&self, reader: &Reader, member: usize, tenant: Tenant<'_>) -> Vec<Step> {
+        let grid = tenant.grid;
+        let mut walk = Walk::new(reader, tenant);
         let mut steps = Vec::with_capacity(grid.height());
         for channel in 0..grid.channels() {
             for r in 0..grid.rows().len() {
                 let (ratio, reading) = walk.next(channel, r);
+                // One that is missing must not become none: rows would be left out of a sum.
+                let ratio = ratio.map(|ratio| {
+                    let known = self.ratios.find(&ratio);
+                    known.expect("samples have every ratio")
+                });
                 steps.push(Step {
-                    ratio: ratio.and_then(|ratio| self.ratios.find(&ratio)),
+                    ratio,
                     weight: reading.as_ref().and_then(|reading| reading.weight),
-                    pattern: reading.and_then(|reading| {
-                        let index = self.patterns.find(&reading.pattern)?;
-                        Some((index, reading.factor))
+                    form: reading.map(|reading| {
+                        let known = self.forms.find(&(member, reading.form));
+                        let index = known.expect("samples have every form");
+                        (index, reading.factor)
                     }),
                 });
             }
@@ -435,8 +526,13 @@ impl Takes {
         let reader = Reader::term(graph, ids, layer, term);
         let input = graph.layers[layer].terms[term].input.index();
         // The number of lanes does not matter: a row receives what the rows above have not.
-        let demand = Demand::of(graph, ids, input);
-        let grid = Grid::new(&graph.tensors[input], &demand, u32::MAX);
+        let (group, member) = ids.groups().of(input);
+        let grid = Grid::new(&Demand::of(graph, ids, group), u32::MAX);
+        let tenant = Tenant {
+            grid: &grid,
+            member: &group.members[member],
+            extent: graph.tensors[input].extent,
+        };
         let map = &graph.layers[layer].terms[term].map;
         let first = map.first_input as usize;
         // Without merged axes all channels are read alike.
@@ -448,7 +544,7 @@ impl Takes {
         let mut held = None;
         for channel in channels {
             for r in 0..grid.rows().len() {
-                let weight = reader.read(&grid, channel, r).and_then(|r| r.weight);
+                let weight = reader.read(tenant, channel, r).and_then(|r| r.weight);
                 if let Some(index) = weight.filter(|_| weight != held) {
                     counts.resize(counts.len().max(index + 1), 0);
                     counts[index] += 1;

@@ -7,10 +7,11 @@ use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
 
 use super::constants::{self, Constants};
-use super::readers::{Reader, Step};
+use super::readers::{Form, Reader, Step};
 use super::{ActivationAir, SlotReader, Source, TensorBlock};
 use crate::builder::Challenges;
 use crate::chips::{Air, signed};
+use crate::graph::groups::Role;
 use crate::graph::{Activation, Evaluation, Kernel, Requantised};
 
 /// Where weighted readers find their factors.
@@ -49,45 +50,89 @@ impl ActivationAir {
         let mut values = F::zero_vec(height * width);
         for block in &self.blocks {
             let rows = &mut values[block.start * width..block.end() * width];
-            let per_channel = block.grid.rows().len();
             let idle = idle(block, functions);
             rows.par_chunks_exact_mut(width)
                 .enumerate()
                 .for_each(|(r, row)| {
-                    let cells =
-                        self.row_cells(evaluation, block, &idle, r / per_channel, r % per_channel);
-                    for (lane, cell) in cells.iter().enumerate() {
-                        self.fill_lane(row, lane, block, cell);
-                    }
+                    let contents = self.contents(evaluation, block, &idle, r);
+                    self.fill_row(row, block, &contents);
                 });
         }
         RowMajorMatrix::new(values, width)
     }
 
-    /// What the lanes of a row hold, those beyond its elements included.
-    fn row_cells(
+    /// What row `r` of a block holds, lanes beyond its elements included.
+    fn contents(
         &self,
         evaluation: &Evaluation,
         block: &TensorBlock,
         idle: &Requantised,
-        channel: usize,
         r: usize,
-    ) -> Vec<Requantised> {
-        let mut cells = alloc::vec![*idle; self.lanes];
-        for (lane, element) in block.grid.elements(channel, r) {
-            cells[lane] = cell(evaluation, block, element);
+    ) -> Contents {
+        let per_channel = block.grid.rows().len();
+        let (channel, r) = (r / per_channel, r % per_channel);
+        let hosts = self.window.hosts;
+        let mut cells = alloc::vec![*idle; self.lanes * hosts];
+        for (part, lane, element) in block.elements(channel, r) {
+            cells[lane * hosts + part] = cell(evaluation, block, element);
         }
-        cells
+        let mut others = alloc::vec![idle.out; self.lanes * self.window.others()];
+        let copies =
+            (0..block.members.len()).filter(|&m| block.members[m].member.role == Role::Copy);
+        for member in copies {
+            let values = &evaluation.tensors[block.members[member].member.tensor];
+            for (part, view) in block.tenant(member).views().enumerate() {
+                // A copy is one value.
+                let value = self.window.elements[member][part][0] - hosts;
+                for (lane, element) in view.elements(channel, r) {
+                    others[lane * self.window.others() + value] = values[element];
+                }
+            }
+        }
+        let mut differences = Vec::with_capacity(self.lanes * self.window.comparisons.len());
+        for lane in 0..self.lanes {
+            let others = &mut others[lane * self.window.others()..];
+            for comparison in &self.window.comparisons {
+                let value = |&i: &usize| match i.checked_sub(hosts) {
+                    None => cells[lane * hosts + i].out,
+                    Some(other) => others[other],
+                };
+                let sum = |values: &[usize]| values.iter().map(value).sum::<i32>();
+                let difference = sum(&comparison.plus) - sum(&comparison.minus);
+                others[comparison.result - hosts] = difference.max(0);
+                differences.push(difference);
+            }
+        }
+        Contents {
+            cells,
+            others,
+            differences,
+        }
     }
 
-    fn fill_lane<F: Field>(
+    fn fill_row<F: Field>(&self, row: &mut [F], block: &TensorBlock, contents: &Contents) {
+        let hosts = self.window.hosts;
+        for (i, cell) in contents.cells.iter().enumerate() {
+            self.fill_cell(row, i % hosts, i / hosts, block, cell);
+        }
+        let others = self.window.others().max(1);
+        for (lane, values) in contents.others.chunks_exact(others).enumerate() {
+            let first = self.element(hosts, lane);
+            for (cell, &value) in row[first..].iter_mut().zip(values) {
+                *cell = signed(i64::from(value));
+            }
+        }
+    }
+
+    fn fill_cell<F: Field>(
         &self,
         row: &mut [F],
+        part: usize,
         lane: usize,
         block: &TensorBlock,
         cell: &Requantised,
     ) {
-        let cols = self.lane(lane);
+        let cols = self.cells(part, lane);
         row[cols.q] = signed(i64::from(cell.q));
         row[cols.out] = signed(i64::from(cell.out));
         for (i, limb) in self.rem_limbs(block, cell).enumerate() {
@@ -135,12 +180,13 @@ impl ActivationAir {
         mut range: impl FnMut(u8, u32),
     ) {
         for block in &self.blocks {
-            let per_channel = block.grid.rows().len();
             let idle = idle(block, functions);
             for r in 0..block.grid.height() {
-                let cells =
-                    self.row_cells(evaluation, block, &idle, r / per_channel, r % per_channel);
-                for cell in &cells {
+                let contents = self.contents(evaluation, block, &idle, r);
+                for difference in contents.differences {
+                    activation(block.comparison, 0, difference);
+                }
+                for cell in &contents.cells {
                     if !block.is_ranged() {
                         activation(block.function, cell.excess.signum(), cell.q);
                     }
@@ -158,7 +204,7 @@ impl ActivationAir {
     /// The channels of the tensors of the table that are used as gates, by tensor.
     pub fn gates<F: Field>(&self, main: &RowMajorMatrix<F>) -> Vec<(usize, Vec<F>)> {
         let gates = self.blocks.iter().filter(|b| !b.gates.is_empty());
-        let out = self.lane(0).out;
+        let out = self.cells(0, 0).out;
         gates
             .map(|block| {
                 let rows = block.start..block.end();
@@ -174,7 +220,7 @@ impl ActivationAir {
         let width = self.widths().projection;
         let mut claims = Vec::new();
         for block in &self.blocks {
-            for SlotReader { slot, reader } in &block.readers {
+            for SlotReader { slot, reader, .. } in &block.readers {
                 if let Reader::Term { id, .. } = reader {
                     claims.push((*id, columns[block.end() * width + self.total_column(*slot)]));
                 }
@@ -199,27 +245,27 @@ impl ActivationAir {
             // Row r + 1 holds the totals up to row r, across the border of the block.
             let cells = &mut columns[block.start * width..(block.end() + 1) * width];
             let rows = &main.values[block.start * main.width..block.end() * main.width];
-            let steps = self.own.steps(&block.own_reader(), &block.grid);
+            let steps = self.own.steps(&block.own_reader(), 0, block.tenant(0));
             let pow_shift = match block.is_ranged() {
                 true => F::ONE,
                 false => F::TWO.exp_u64(u64::from(block.shift)),
             };
-            let forms = forms(rows, main.width, &steps, |row, pattern| {
-                let coefficients = constants.own_pattern(pattern);
-                let lanes = self.own.patterns.items()[pattern].used_lanes();
-                let value = |b| {
-                    let (quot, rem) = self.parts(row, b);
+            let forms = forms(rows, main.width, &steps, |row, form| {
+                let value = |part, lane| {
+                    let (quot, rem) = self.parts(row, part, lane);
                     match block.is_ranged() {
                         true => quot,
                         false => quot * pow_shift + rem,
                     }
                 };
-                lanes.map(|b| coefficients[b] * value(b)).sum()
+                let parts = &self.own.forms.items()[form].1;
+                project(constants.own_form(form), parts, value)
             });
             accumulate(cells, width, 0, &steps, constants.own_ratios(), &forms);
             for reader in &block.readers {
                 let slot = &self.slots[reader.slot];
-                let steps = slot.lists.steps(&reader.reader, &block.grid);
+                let tenant = block.tenant(reader.member);
+                let steps = slot.lists.steps(&reader.reader, reader.member, tenant);
                 let mut forms =
                     forms_of_slot(self, reader.slot, rows, main.width, &steps, constants);
                 let total = self.total_column(reader.slot);
@@ -268,7 +314,7 @@ fn accumulate<EF: Field>(
     }
 }
 
-/// The form of each row that has a pattern, 0 for others.
+/// The sum of each row that has a form, 0 for others.
 fn forms<F: Field, EF: ExtensionField<F>>(
     rows: &[F],
     width: usize,
@@ -277,11 +323,24 @@ fn forms<F: Field, EF: ExtensionField<F>>(
 ) -> Vec<EF> {
     rows.par_chunks_exact(width)
         .zip(steps)
-        .map(|(row, step)| match step.pattern {
-            Some((pattern, factor)) => form(row, pattern) * signed::<F>(factor),
+        .map(|(row, step)| match step.form {
+            Some((index, factor)) => form(row, index) * signed::<F>(factor),
             None => EF::ZERO,
         })
         .collect()
+}
+
+/// `Σ c·value(part, lane)` over the lanes of a form.
+fn project<'a, F: Field, EF: ExtensionField<F>>(
+    coefficients: impl Iterator<Item = &'a [EF]>,
+    form: &Form,
+    value: impl Fn(usize, usize) -> F,
+) -> EF {
+    let parts = coefficients.zip(form);
+    parts
+        .flat_map(|(c, (part, pattern))| pattern.used_lanes().map(move |b| (c[b], *part, b)))
+        .map(|(c, part, lane)| c * value(part, lane))
+        .sum()
 }
 
 fn forms_of_slot<F: Field, EF: ExtensionField<F>>(
@@ -293,11 +352,22 @@ fn forms_of_slot<F: Field, EF: ExtensionField<F>>(
     constants: Constants<'_, EF>,
 ) -> Vec<EF> {
     let lists = &air.slots[slot].lists;
-    forms(rows, width, steps, |row, pattern| {
-        let coefficients = constants.pattern(slot, pattern);
-        let lanes = lists.patterns.items()[pattern].used_lanes();
-        lanes.map(|b| coefficients[b] * row[air.lane(b).out]).sum()
+    forms(rows, width, steps, |row, index| {
+        let (member, form) = &lists.forms.items()[index];
+        let elements = &air.window.elements[*member];
+        let value = |part: usize, lane| air.sum_of(row, &elements[part], lane);
+        project(constants.form(slot, index), form, value)
     })
+}
+
+/// What the lanes of a row hold.
+struct Contents {
+    /// Activations, by lane and part.
+    cells: Vec<Requantised>,
+    /// Copies and results, by lane.
+    others: Vec<i32>,
+    /// What is looked up for each result, by lane.
+    differences: Vec<i32>,
 }
 
 /// What a lane without an element holds: something its lookups allow.

@@ -50,7 +50,8 @@
 //!
 //! - `fold`: by 1 to 3 it is `Σ_f ρ^(F−1−f) A_f` on the last row, for an output with `ρ^(f−F+1)`
 //!   instead; there `ρ ≠ 0`, one bad value of the challenge. The claim makes all `x` those of the
-//!   tensor, as residues, and the table that sends the claim has them in the tensor's range.
+//!   tensor, as residues, and the table that sends the claim has them in the tensor's range (of a copy, a part of the
+//!   meaning bound).
 //! - `D`: limbs are in range by `RANGE`, the widths are constants of the message, so
 //!   `0 ≤ D < 2^w`, where `2^w` is at least the number of values of the tensor's range, `w ≤ 16`.
 //! - `Bounds`: `x − lo` is an integer of absolute value below `2^16`, and congruent to `D < 2^16`

@@ -186,7 +186,7 @@ impl OverhangAir {
             blocks: Vec::new(),
             ratios: Interner::default(),
         };
-        for (l, layer) in graph.layers.iter().enumerate() {
+        for (l, layer) in graph.sums() {
             let frame = Frame::new(graph, layer);
             if frame.is_tight() {
                 continue;

@@ -76,7 +76,7 @@ impl SumsAir {
     /// The sums of a graph's layers.
     pub fn new(graph: &Graph, ids: &TermIds) -> Self {
         let mut parts = Vec::new();
-        for (l, layer) in graph.layers.iter().enumerate() {
+        for (l, layer) in graph.sums() {
             parts.extend((0..layer.terms.len()).map(|t| Part::Term(ids.term(l, t))));
             parts.push(Part::Bias(ids.bias(graph, l)));
             if !Frame::new(graph, layer).is_tight() {
@@ -87,10 +87,13 @@ impl SumsAir {
         Self { parts }
     }
 
-    /// The layer a row belongs to.
-    pub fn layer_of(&self, row: usize) -> Option<usize> {
-        let above = self.parts.get(..row)?;
-        Some(above.iter().filter(|p| matches!(p, Part::Whole(_))).count())
+    /// The tensor whose sum a row belongs to.
+    pub fn tensor_of(&self, row: usize) -> Option<usize> {
+        let mut below = self.parts.get(row..)?.iter();
+        below.find_map(|part| match *part {
+            Part::Whole(tensor) => Some(tensor),
+            Part::Term(_) | Part::Bias(_) => None,
+        })
     }
 
     /// The projection columns `v`, `s` from the values of all terms, biases and overhangs by number.

@@ -60,7 +60,7 @@ use p3_matrix::Matrix;
 use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
 
-use super::activation::readers::{Takes, axis_taps, residues};
+use super::activation::readers::{Takes, residues};
 use super::{Air, Widths, signed, small};
 use crate::builder::{AirBuilder, Challenges, Element, engine};
 use crate::bus::Bus;
@@ -163,7 +163,7 @@ fn taps_on(map: &Map, residue: usize) -> Vec<(usize, Monomial)> {
     let [sz, sy, sx] = map.axes.map(|a| a.stride as usize);
     let phase = [residue / (sy * sx) % sz, residue / sx % sy, residue % sx];
     let [z, y, x]: [Vec<(u32, i32)>; AXES] =
-        core::array::from_fn(|a| axis_taps(map, a, phase[a] as u32));
+        core::array::from_fn(|a| map.taps_on(a, phase[a] as u32));
     let [_, h, w] = map.axes.map(|a| a.taps as usize);
     let mut taps = Vec::new();
     for &(tz, ez) in &z {
@@ -189,7 +189,7 @@ impl WeightsAir {
             blocks: Vec::new(),
             scalars: Interner::default(),
         };
-        for (l, layer) in graph.layers.iter().enumerate() {
+        for (l, layer) in graph.sums() {
             for (t, term) in layer.terms.iter().enumerate() {
                 if term.map.kernel == Kernel::Weights {
                     air.push_term(graph, ids, l, t, &term.map);

@@ -22,6 +22,8 @@ pub enum Overlook {
     Constraint(&'static str, &'static str),
     /// Activation rows look nothing up in the functions.
     Activation,
+    /// Activation rows look nothing up in the function with this number.
+    Function(usize),
     /// This limb column of every lane is not looked up.
     Limb(usize),
     /// Nobody sends or receives folded weights.
@@ -82,6 +84,9 @@ impl AirBuilder for Checker<'_> {
                 o == Overlook::Limb(limb)
             }
             (Bus::Activation, Overlook::Activation) => self.is_activation,
+            (Bus::Activation, Overlook::Function(number)) => {
+                self.is_activation && entries[0] == EF::from_usize(number)
+            }
             (Bus::Product, Overlook::Product) => true,
             (Bus::Claim, Overlook::Claim(kind)) => entries[0] == EF::from_u8(kind as u8),
             _ => false,

@@ -10,10 +10,10 @@ use air::chips::overhang::OverhangAir;
 use air::chips::weights::WeightsAir;
 use air::debug::{self, Failure, TableTraces};
 use air::graph::{
-    Activation, Axis, Dim, Encoding, Evaluation, Graph, Kernel, Layer, LayerWeights, Map, Model,
-    Range, Requant, Tensor, TensorId, Term,
+    Activation, Axis, Combine, Dim, Encoding, Evaluation, Graph, Kernel, Layer, LayerWeights, Map,
+    Model, Range, Requant, Tensor, TensorId, Term,
 };
-use air::layout::{Layout, Table, TermIds, function_of};
+use air::layout::{FunctionList, Layout, Table, TermIds};
 use air::statement::{Disclosed, Policy, Statement};
 use air::witness::{SetupTraces, generate_main, generate_projection};
 use p3_baby_bear::BabyBear;
@@ -63,6 +63,7 @@ pub fn chain(
                 input: TensorId(i as u32),
                 map: Map::dense(widths[i], widths[i + 1], [1, 1, positions]),
             }],
+            combine: Combine::Sum,
             output: TensorId(i as u32 + 1),
             requant: requant.clone(),
         });
@@ -166,8 +167,8 @@ impl Witness {
             for block in &air.blocks {
                 let per_channel = block.grid.rows().len();
                 for r in 0..block.grid.height() {
-                    let elements = block.grid.elements(r / per_channel, r % per_channel);
-                    let used: Vec<usize> = elements.map(|(lane, _)| lane).collect();
+                    let elements = block.elements(r / per_channel, r % per_channel);
+                    let used: Vec<usize> = elements.map(|(_, lane, _)| lane).collect();
                     let row = &mut main.values[(block.start + r) * main.width..][..main.width];
                     let lanes = row.chunks_exact_mut(air.lane_width()).enumerate();
                     for (_, cells) in lanes.filter(|(lane, _)| !used.contains(lane)) {
@@ -215,18 +216,13 @@ impl Witness {
 pub fn layout_with_lanes(graph: &Graph, lanes: [usize; 3]) -> Layout {
     let mut layout = Layout::new(graph, None, MODULUS).expect("a layout");
     let ids = TermIds::new(graph);
-    let functions = layout.functions().to_vec();
-    let function_of = |tensor: usize| {
-        let wanted = function_of(graph, tensor);
-        let position = |wanted| functions.iter().position(|f| *f == wanted);
-        wanted.map_or(0, |wanted| 1 + position(wanted).expect("it is in use"))
-    };
+    let functions = FunctionList::new(graph, ids.groups());
     for table in &mut layout.tables {
         let chip = match &table.chip {
             Chip::Activation(air) => {
                 let tensors: Vec<usize> = air.blocks.iter().map(|b| b.tensor).collect();
                 let [lanes, ..] = lanes;
-                let air = ActivationAir::new(graph, &ids, &tensors, lanes, air.limbs, function_of);
+                let air = ActivationAir::new(graph, &ids, &tensors, lanes, air.limbs, &functions);
                 Chip::Activation(air)
             }
             Chip::Weights(_) => Chip::Weights(WeightsAir::new(graph, &ids, lanes[1])),
@@ -287,6 +283,7 @@ pub fn line(input: Range, requant: Requant) -> Model {
             input: TensorId(0),
             map,
         }],
+        combine: Combine::Sum,
         output: TensorId(1),
         requant,
     };
@@ -315,6 +312,7 @@ pub fn gated() -> Model {
             input: TensorId(0),
             map,
         }],
+        combine: Combine::Sum,
         output: TensorId(output),
         requant,
     };

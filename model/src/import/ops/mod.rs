@@ -3,6 +3,7 @@
 mod conv;
 mod dense;
 mod elementwise;
+mod max_pool;
 mod pad;
 mod pool;
 mod reduce;
@@ -63,7 +64,7 @@ pub(super) fn lower(
         "Add" | "Sub" | "Mul" | "Div" | "Sum" => elementwise::arithmetic(lowering, node),
         "BatchNormalization" => elementwise::batch_normalization(lowering, node),
         "PRelu" => elementwise::prelu(lowering, node),
-        "MaxPool" => pool::max_pool(lowering, node),
+        "MaxPool" => max_pool::max_pool(lowering, node),
         "AveragePool" => pool::average_pool(lowering, node),
         "GlobalAveragePool" | "ReduceMean" => pool::global_average(lowering, node),
         "GlobalMaxPool" | "ReduceMax" => reduce::maximum(lowering, node),

@@ -1,12 +1,11 @@
-//! Pooling. Averages are linear; a maximum is a chain of comparisons, `max(a, b) = a + relu(b − a)`,
-//! of which only the differences become layers: the sum is read as it stands.
+//! Pooling: windows, and averages, which are linear.
 
-use air::graph::{AXES, Axis, AxisMap, Function};
+use air::graph::{Axis, AxisMap, Function};
 use tract_onnx::pb::NodeProto;
 
 use super::super::error::ImportError;
 use super::super::expr::Expr;
-use super::super::lower::{Lowering, note, unsupported};
+use super::super::lower::{Lowering, unsupported};
 use super::super::term::{self, Linear};
 use super::combined;
 use super::conv::{Window, image, list, resized, sizes_after, spatial_axes, windows};
@@ -15,10 +14,11 @@ use super::{input, int, reduced_dims};
 /// An average of more elements is taken in two steps: its factor, with the sum it multiplies, has to fit an
 /// accumulator.
 const MAX_AVERAGED: u32 = 1 << 12;
-/// A maximum of more terms than this becomes a tensor before it is compared again.
-const MAX_TERMS_COMPARED: usize = 4;
 
-fn pool_windows(node: &NodeProto, x: &Expr) -> Result<(Vec<Window>, Vec<usize>), ImportError> {
+pub(super) fn pool_windows(
+    node: &NodeProto,
+    x: &Expr,
+) -> Result<(Vec<Window>, Vec<usize>), ImportError> {
     let shape = x.shape();
     let sizes = &shape[2..];
     if super::attribute(node, "kernel_shape").is_none() {
@@ -138,144 +138,4 @@ pub(super) fn global_average(
         out.layout = super::super::layout::Layout::of(kept.map(|(_, d)| d.clone()).collect());
     }
     Ok(out)
-}
-
-/// `MaxPool`, one dimension after the other.
-pub(super) fn max_pool(lowering: &mut Lowering<'_>, node: &NodeProto) -> Result<Expr, ImportError> {
-    if int(node, "storage_order", 0) != 0 {
-        return Err(unsupported(node, "storage_order = 1 is not supported"));
-    }
-    let x = image(lowering, node, input(node, 0)?)?;
-    let (windows, after) = pool_windows(node, &x)?;
-    let mut x = comparable(lowering, node, x)?;
-    for (i, (w, &outputs)) in windows.iter().zip(&after).enumerate() {
-        x = max_along(lowering, node, x, i, w, outputs)?;
-    }
-    note(node, &mut x);
-    Ok(x)
-}
-
-/// A value whose terms are parts of tensors as they are.
-pub(super) fn comparable(
-    lowering: &mut Lowering<'_>,
-    node: &NodeProto,
-    mut x: Expr,
-) -> Result<Expr, ImportError> {
-    let plain = |t: &crate::float::FloatTerm| t.is_simple() && t.values.iter().all(|&w| w == 1.0);
-    let is_plain = x.terms.iter().all(plain) && x.has_no_bias() && x.scaler.is_none();
-    if !is_plain {
-        lowering.materialise(node, &mut x, Function::Identity)?;
-    } else if x.terms.len() > MAX_TERMS_COMPARED {
-        lowering.materialise_exactly(node, &mut x, Function::Identity)?;
-    }
-    Ok(x)
-}
-
-/// The maximum over windows along spatial dimension `i`.
-fn max_along(
-    lowering: &mut Lowering<'_>,
-    node: &NodeProto,
-    x: Expr,
-    i: usize,
-    w: &Window,
-    outputs: usize,
-) -> Result<Expr, ImportError> {
-    let x = comparable(lowering, node, x)?;
-    let a = spatial_axes(x.layout.rank())[i];
-    let n = x.extent()[a] as usize;
-    if w.kernel == 1 && w.stride == 1 && outputs == n {
-        return Ok(x);
-    }
-    let present = |t: usize| {
-        let inside =
-            |q: &usize| (w.before..w.before + n).contains(&(q * w.stride + w.dilation * t));
-        let mut at = (0..outputs).filter(inside);
-        let first = at.next().unwrap_or(outputs);
-        first as u32..at.next_back().map_or(first + 1, |q| q + 1).min(outputs) as u32
-    };
-    let mut taps: Vec<usize> = (0..w.kernel).filter(|&t| !present(t).is_empty()).collect();
-    taps.sort_by_key(|&t| std::cmp::Reverse(present(t).len()));
-    let all = 0..outputs as u32;
-    let has_common = taps.first().is_some_and(|&t| present(t) == all);
-    if !has_common && !x.is_nonnegative {
-        return Err(unsupported(
-            node,
-            "no element of its window is always inside, and the input may be negative",
-        ));
-    }
-    let mut max: Option<Expr> = None;
-    for t in taps {
-        let at = slide(
-            lowering,
-            node,
-            &x,
-            i,
-            (w.stride, w.before as i32 - (w.dilation * t) as i32),
-            outputs,
-        )?;
-        max = Some(match max {
-            None => at,
-            Some(max) => {
-                let window = if x.is_nonnegative {
-                    all.clone()
-                } else {
-                    present(t)
-                };
-                larger(lowering, node, max, &at, a, window)?
-            }
-        });
-    }
-    max.ok_or_else(|| unsupported(node, "its window is empty"))
-}
-
-/// Every `stride`-th element along spatial dimension `i`, shifted.
-fn slide(
-    lowering: &mut Lowering<'_>,
-    node: &NodeProto,
-    x: &Expr,
-    i: usize,
-    (stride, pad): (usize, i32),
-    outputs: usize,
-) -> Result<Expr, ImportError> {
-    let a = spatial_axes(x.layout.rank())[i];
-    let mut axes: [AxisMap; AXES] = x.extent().map(AxisMap::identity);
-    axes[a].stride = stride as u32;
-    axes[a].pad = pad;
-    let layout = x.layout.with(2 + i, Axis::POSITION[a], outputs);
-    let map = Linear::per_channel(x.features(), axes, vec![1.0]);
-    let bias = vec![0.0; x.features()];
-    let mut out = lowering.apply(node, x.clone(), &[map], bias, layout)?;
-    out.nodes.clone_from(&x.nodes);
-    out.is_nonnegative = x.is_nonnegative;
-    Ok(out)
-}
-
-/// `max + relu(x − max)`, the difference only at outputs of a window along axis `a`.
-fn larger(
-    lowering: &mut Lowering<'_>,
-    node: &NodeProto,
-    mut max: Expr,
-    x: &Expr,
-    a: usize,
-    window: std::ops::Range<u32>,
-) -> Result<Expr, ImportError> {
-    let mut difference = Expr {
-        terms: max
-            .terms
-            .iter()
-            .filter_map(|t| term::restrict(t, a, window.clone()))
-            .collect(),
-        nodes: Vec::new(),
-        ..max.clone()
-    };
-    let features = difference.features();
-    difference.affine(&vec![-1.0; features], &vec![0.0; features]);
-    difference.terms.extend(
-        x.terms
-            .iter()
-            .filter_map(|t| term::restrict(t, a, window.clone())),
-    );
-    lowering.materialise_exactly(node, &mut difference, Function::Relu)?;
-    max.terms.extend(difference.terms);
-    Ok(max)
 }

@@ -17,7 +17,7 @@ use super::super::expr::Expr;
 use super::super::layout::Layout;
 use super::super::lower::{Lowering, note, unsupported};
 use super::super::term::{self, Linear};
-use super::pool::comparable;
+use super::max_pool::comparable;
 use super::{axis, input, int, reduced_dims};
 
 /// A maximum at a single position has rows of one lane, in which every reader of a tensor costs as much as

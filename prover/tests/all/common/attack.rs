@@ -411,7 +411,7 @@ pub const fn constraints(chip: &'static str) -> VerifyError {
     VerifyError::Constraints { chip }
 }
 
-/// The columns of one lane of an activation table, as its documentation orders them.
+/// The columns of one activation of a table, as its documentation orders them.
 #[derive(Clone, Debug)]
 pub struct Lane {
     pub q: usize,
@@ -421,9 +421,9 @@ pub struct Lane {
     pub excess: Vec<usize>,
 }
 
-/// The columns of lane `b`.
-pub fn lane(air: &ActivationAir, b: usize) -> Lane {
-    let q = b * air.lane_width();
+/// The columns of activation `i` of a row: those of a lane lie side by side.
+pub fn lane(air: &ActivationAir, i: usize) -> Lane {
+    let q = air.element(i % air.window.hosts, i / air.window.hosts);
     let saturates = air.limbs.excess > 0;
     let rem = q + 2 + usize::from(saturates);
     let excess = rem + air.limbs.rem;
@@ -436,12 +436,13 @@ pub fn lane(air: &ActivationAir, b: usize) -> Lane {
     }
 }
 
-/// Row, lane and index of every element of a tensor.
+/// Row, activation of the row and index of every element of a tensor that is looked up.
 pub fn places(block: &TensorBlock) -> Vec<(usize, usize, usize)> {
     let per_channel = block.grid.rows().len();
     let rows = (0..block.grid.height()).flat_map(|r| {
-        let elements = block.grid.elements(r / per_channel, r % per_channel);
-        elements.map(move |(lane, element)| (block.start + r, lane, element))
+        let elements = block.elements(r / per_channel, r % per_channel);
+        let hosts = block.tenant(0).member.parts();
+        elements.map(move |(part, lane, element)| (block.start + r, lane * hosts + part, element))
     });
     rows.collect()
 }
@@ -498,7 +499,18 @@ fn messages(air: &ActivationAir, matrix: &RowMajorMatrix<F>) -> Vec<(bool, [F; 4
         for r in block.start..block.end() {
             let row = &matrix.values[r * matrix.width()..(r + 1) * matrix.width()];
             for b in 0..air.lanes {
-                let cols = lane(air, b);
+                for comparison in &air.window.comparisons {
+                    let table = F::from_usize(block.comparison);
+                    let sum = |values: &[usize]| -> F {
+                        values.iter().map(|&v| row[air.value(v, b)]).sum()
+                    };
+                    let difference = sum(&comparison.plus) - sum(&comparison.minus);
+                    let result = row[air.value(comparison.result, b)];
+                    found.push((false, [table, F::ZERO, difference, result]));
+                }
+            }
+            for i in 0..air.lanes * air.window.hosts {
+                let cols = lane(air, i);
                 let side = cols.side.map_or(F::ZERO, |c| row[c]);
                 let function = F::from_usize(block.function);
                 if !block.is_ranged() {

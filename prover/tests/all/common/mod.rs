@@ -7,8 +7,8 @@ pub mod nets;
 pub mod rekey;
 
 use air::graph::{
-    Activation, Axis, Dim, Encoding, Function, Graph, Layer, LayerWeights, Map, Model, Range,
-    Requant, Tensor, TensorId, Term,
+    Activation, Axis, Combine, Dim, Encoding, Function, Graph, Layer, LayerWeights, Map, Model,
+    Range, Requant, Tensor, TensorId, Term,
 };
 use verifier::BabyBearKeccak;
 use verifier::Privacy;
@@ -118,6 +118,7 @@ pub fn mlp(spec: &Spec<'_>) -> Model {
         layers.push(Layer {
             name: format!("layer{i}"),
             terms: vec![dense(i as u32, inputs, outputs, spec.positions)],
+            combine: Combine::Sum,
             output: TensorId(i as u32 + 1),
             requant: Requant {
                 shift: spec.shift,
@@ -197,6 +198,7 @@ pub fn affine(values: &[i16], bias: i32, requant: Requant) -> Model {
             layers: vec![Layer {
                 name: "affine".into(),
                 terms: vec![dense(0, inputs, 1, 1)],
+                combine: Combine::Sum,
                 output: TensorId(1),
                 requant,
             }],

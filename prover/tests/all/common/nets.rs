@@ -1,8 +1,8 @@
 //! Random networks of every kind of map.
 
 use air::graph::{
-    Activation, Axis, AxisMap, Dim, Encoding, Function, Graph, Kernel, Layer, LayerWeights, Map,
-    Model, Param, Range, Requant, Tensor, TensorId, Term,
+    Activation, Axis, AxisMap, Combine, Dim, Encoding, Function, Graph, Kernel, Layer,
+    LayerWeights, Map, Model, Param, Range, Requant, Tensor, TensorId, Term,
 };
 
 use super::{MODULUS, Rng};
@@ -149,6 +149,17 @@ impl Net {
         activation: Activation,
     ) -> TensorId {
         let extent = self.tensor(terms[0].0.input).extent;
+        self.exact_at(features, extent, terms, activation)
+    }
+
+    /// The same, of this extent.
+    pub fn exact_at(
+        &mut self,
+        features: u32,
+        extent: [u32; 3],
+        terms: Vec<(Term, i16)>,
+        activation: Activation,
+    ) -> TensorId {
         let weights = LayerWeights {
             terms: (terms.iter())
                 .map(|(t, weight)| vec![*weight; t.map.weights() as usize])
@@ -159,7 +170,7 @@ impl Net {
         self.push(features, extent, terms, weights, activation, 0)
     }
 
-    /// Adds a layer. Its excess is as large as its accumulators ask for.
+    /// Adds a layer, a maximum if it has no biases. Its excess is as large as its accumulators ask for.
     fn push(
         &mut self,
         features: u32,
@@ -176,9 +187,14 @@ impl Net {
             frac_bits: activation.out_frac_bits,
         };
         self.tensors.push(tensor);
+        let combine = match weights.bias.is_empty() {
+            true => Combine::Max,
+            false => Combine::Sum,
+        };
         let mut layer = Layer {
             name,
             terms,
+            combine,
             output,
             requant: Requant {
                 shift,
@@ -274,6 +290,47 @@ impl Net {
         self.plain(features, extent, terms, Function::Relu, 0)
     }
 
+    /// The largest element that whole windows of the terms have.
+    pub fn maximum(&mut self, extent: [u32; 3], terms: Vec<Term>) -> TensorId {
+        let x = self.tensor(terms[0].input).clone();
+        let weights = LayerWeights {
+            terms: vec![vec![]; terms.len()],
+            bias: vec![],
+        };
+        let activation = Activation::identity(x.range, x.encoding.frac_bits(0));
+        self.push(x.features, extent, terms, weights, activation, 0)
+    }
+
+    /// Windows of so many lines and columns, as far apart.
+    pub fn windows(&self, id: TensorId, sizes: [u32; 2]) -> (Term, [u32; 3]) {
+        let mut term = self.scale(id, 1);
+        let mut extent = self.tensor(id).extent;
+        for (axis, size) in [(1, sizes[0]), (2, sizes[1])] {
+            (term.map.axes[axis].taps, term.map.axes[axis].stride) = (size, size);
+            extent[axis] /= size;
+        }
+        term.map.kernel = Kernel::Taps(vec![1; term.map.taps()]);
+        (term, extent)
+    }
+
+    /// A maximum over windows that do not overlap.
+    pub fn pool(&mut self, id: TensorId, sizes: [u32; 2]) -> TensorId {
+        let (term, extent) = self.windows(id, sizes);
+        self.maximum(extent, vec![term])
+    }
+
+    /// Elements 2q − 1, 2q and 2q + 1 of an axis, the first of them copied: a maximum of three with stride 2.
+    pub fn pool_three(&mut self, id: TensorId, axis: usize) -> TensorId {
+        let mut sizes = [1, 1];
+        sizes[axis - 1] = 2;
+        let (pair, extent) = self.windows(id, sizes);
+        let x = self.tensor(id).clone();
+        let before = self.every_second(id, axis, -1, 1);
+        let identity = Activation::identity(x.range, x.encoding.frac_bits(0));
+        let copy = self.exact_at(x.features, extent, vec![(before, 0)], identity);
+        self.maximum(extent, vec![pair, self.scale(copy, 1)])
+    }
+
     /// A layer without biases.
     pub fn plain(
         &mut self,
@@ -308,6 +365,40 @@ pub fn max_pool() -> Model {
     let rows = net.pool_pairs(positive, 1);
     let _ = net.pool_pairs(rows, 2);
     net.finish()
+}
+
+/// Maxima of windows within rows: of 2 × 2, and of 3 × 3 with stride 2, of tensors that others read too. Lines are
+/// of odd length, and a maximum is read as an image, flattened, and shown.
+pub fn windows() -> Model {
+    let mut net = Net::new(12, 2, [1, 5, 7]);
+    let x = net.input();
+    let (term, extent) = net.conv3x3(x, 1, 2, 1);
+    let y = net.layer(2, extent, vec![term], Function::Relu, 5);
+    let halves = net.pool(y, [2, 2]);
+    let (term, extent) = net.conv3x3(halves, 1, 2, 1);
+    let _ = net.layer(2, extent, vec![term], Function::Identity, 5);
+    let (term, _) = net.conv3x3(y, 2, 2, 1);
+    let even = Term {
+        map: Map {
+            axes: [AxisMap::identity(1), kernel(5, 2, 1), kernel(7, 2, 1)],
+            ..term.map
+        },
+        ..term
+    };
+    let z = net.layer(2, [1, 4, 6], vec![even], Function::Relu, 5);
+    let lines = net.pool_three(z, 2);
+    let thirds = net.pool_three(lines, 1);
+    let _ = net.layer(3, [1; 3], vec![net.flat(thirds, 3)], Function::Identity, 6);
+    let sum = vec![net.scale(z, 1), net.scale(z, 2)];
+    let _ = net.layer(2, [1, 4, 6], sum, Function::Identity, 3);
+    // Of the input itself, which is ranged.
+    let _ = net.pool(x, [1, 3]);
+    let mut model = net.finish();
+    model.graph.outputs.push(halves);
+    model
+        .validate(MODULUS)
+        .expect("a maximum may be read and shown");
+    model
 }
 
 /// A mean over all positions, and one over windows of 2 × 2.
@@ -510,6 +601,7 @@ pub fn random(seed: u64) -> Model {
         Function::Identity,
         4,
     );
+    random_windows(&mut net, sum);
     let last = net.layer(3, [1; 3], vec![net.flat(gated, 3)], Function::Identity, 5);
     let shape = net.tensor(z).clone();
     let copy = net.layer(
@@ -527,6 +619,35 @@ pub fn random(seed: u64) -> Model {
         6,
     );
     net.finish()
+}
+
+/// Maxima in the rows of a tensor that has other readers: windows of any size, perhaps an overlap, perhaps one
+/// maximum of another.
+fn random_windows(net: &mut Net, id: TensorId) {
+    let sizes = [1, 2].map(|a| {
+        let most = net.tensor(id).extent[a].min(3) as i32;
+        net.rng.within(1, most) as u32
+    });
+    let overlaps = (1..3).find(|&a| net.tensor(id).extent[a] >= 2);
+    let max = match overlaps {
+        Some(axis) if net.rng.within(0, 2) == 0 => net.pool_three(id, axis),
+        _ => net.pool(id, sizes),
+    };
+    let has_room = sizes[0] * sizes[1] <= 8 && net.tensor(max).extent[2] >= 2;
+    let more = net.rng.within(0, 2) == 0 && has_room;
+    let last = if more { net.pool(max, [1, 2]) } else { max };
+    let shape = net.tensor(last).clone();
+    let term = match net.rng.within(0, 2) {
+        0 => net.flat(last, 2),
+        1 => net.conv3x3(last, 1, 2, 1).0,
+        _ => net.scale(last, 2),
+    };
+    let (features, extent) = match term.map.merged[0] {
+        true => (2, [1; 3]),
+        false if term.map.taps() > 1 => (2, shape.extent),
+        false => (shape.features, shape.extent),
+    };
+    let _ = net.layer(features, extent, vec![term], Function::Identity, 5);
 }
 
 fn random_conv(net: &mut Net, id: TensorId, function: Function) -> TensorId {

@@ -8,14 +8,15 @@
 mod layers;
 mod maps;
 mod softmax;
+mod windows;
 
 use crate::common::attack::{Attack, EF, Lab, constraints};
 use crate::common::input;
 use air::chips::activation::readers::Reader;
-use air::chips::activation::{ActivationAir, TensorBlock};
+use air::chips::activation::{ActivationAir, SlotReader, TensorBlock};
 use air::chips::sums::Part;
 use air::chips::{Air, Chip};
-use air::graph::{Evaluation, Model, Requantised, accumulate};
+use air::graph::{Combine, Evaluation, Model, Requantised, accumulate, maxima};
 use air::layout::TermIds;
 use verifier::VerifyError::{self, Buses};
 use verifier::{Verified, verify};
@@ -31,7 +32,10 @@ fn misread(
     let mut tensors = inputs.to_vec();
     let mut layers: Vec<Vec<Requantised>> = Vec::new();
     for (l, (layer, weights)) in graph.layers.iter().zip(&model.weights).enumerate() {
-        let mut acc = accumulate(graph, layer, weights, &tensors);
+        let mut acc = match layer.combine {
+            Combine::Sum => accumulate(graph, layer, weights, &tensors),
+            Combine::Max => maxima(graph, layer, &tensors),
+        };
         change(l, &tensors, &mut acc);
         let cells = acc.into_iter().map(|acc| layer.requant.apply(acc));
         let cells: Vec<_> = cells.map(|c| c.expect("it is representable")).collect();
@@ -84,7 +88,8 @@ fn block_of(lab: &Lab, tensor: usize) -> (usize, &ActivationAir, &TensorBlock) {
     let mut tables = lab.layout().tables.iter().enumerate();
     let found = tables.find_map(|(i, table)| match &table.chip {
         Chip::Activation(air) => {
-            let block = air.blocks.iter().find(|b| b.tensor == tensor)?;
+            let is_member = |b: &&TensorBlock| b.members.iter().any(|m| m.member.tensor == tensor);
+            let block = air.blocks.iter().find(is_member)?;
             Some((i, air, block))
         }
         _ => None,
@@ -109,6 +114,11 @@ fn term_cell(lab: &Lab, layer: usize) -> (usize, usize) {
         .find(|r| is_term(&r.reader))
         .expect("it is read")
         .slot;
+    (table, total_cell(air, block, slot))
+}
+
+/// The cell with the total of a slot.
+fn total_cell(air: &ActivationAir, block: &TensorBlock, slot: usize) -> usize {
     // `h`, then for each slot its factor, if it is weighted, and its total.
     let width = air.widths().projection;
     let weighted = air
@@ -120,7 +130,18 @@ fn term_cell(lab: &Lab, layer: usize) -> (usize, usize) {
         true => 2 * slot + 2,
         false => 1 + weighted + slot,
     };
-    (table, block.end() * width + column)
+    block.end() * width + column
+}
+
+/// The cell with a tensor's accumulators: a copy has them in a slot.
+fn accumulator_cell(air: &ActivationAir, block: &TensorBlock, tensor: usize) -> usize {
+    let is_copy = |r: &&SlotReader| {
+        r.reader == Reader::Places && block.members[r.member].member.tensor == tensor
+    };
+    match block.readers.iter().find(is_copy) {
+        Some(reader) => total_cell(air, block, reader.slot),
+        None => block.end() * air.widths().projection,
+    }
 }
 
 /// Makes the identity of a layer hold where the forger wants to.
@@ -128,7 +149,7 @@ fn mend(lab: &Lab, all: &mut [Option<Vec<EF>>], layer: usize, place: Mend) {
     let graph = &lab.prover.model().graph;
     let output = graph.layers[layer].output.index();
     let (table, air, block) = block_of(lab, output);
-    let at = block.end() * air.widths().projection;
+    let at = accumulator_cell(air, block, output);
     let accumulators = columns(all, table)[at];
     let sums = lab.table("sums");
     let Chip::Sums(sums_air) = &lab.layout().tables[sums].chip else {
