@@ -4,8 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use air::graph::groups::MAX_PARTS;
-use air::graph::{AXES, Axis, Combine, Function, MAX_EXTENT, MAX_LAYERS};
+use air::graph::{Axis, Combine, Function, MAX_EXTENT, MAX_LAYERS};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::compose::{compose_all, compose_dense, is_dense, merged_bias};
@@ -13,6 +12,7 @@ use super::error::ImportError;
 use super::expr::Expr;
 use super::layout::Layout;
 use super::term::Linear;
+use super::windows::Windows;
 use super::{finish, fuse, ops, proto, registry, term};
 use crate::float::{FloatGraph, FloatLayer, FloatTensor, FloatTerm, ImportedNode};
 
@@ -94,12 +94,8 @@ pub(super) struct Lowering<'a> {
     layouts: Vec<Layout>,
     nonnegative: Vec<bool>,
     layers: Vec<FloatLayer>,
-    /// Whether maxima may lie in the rows of what is compared.
-    allows_windows: bool,
-    /// Of tensors that maxima lie in the rows of, how far apart the windows are.
-    windows: HashMap<usize, [u32; AXES]>,
-    /// Of such maxima, see [`Self::pitch_of`].
-    pitches: HashMap<usize, [u32; AXES]>,
+    /// Which maxima lie in the rows of what is compared.
+    pub(super) windows: Windows,
 }
 
 /// Lowers the live nodes of a bound model.
@@ -156,7 +152,7 @@ fn lower_as(
     allows_windows: bool,
 ) -> Result<FloatGraph, (usize, ImportError)> {
     let mut lowering = Lowering::new(model, graph, inputs, convention).map_err(|e| (0, e))?;
-    lowering.allows_windows = allows_windows;
+    lowering.windows.are_allowed = allows_windows;
     for (i, node) in graph.node.iter().enumerate() {
         lowering.lower_node(node).map_err(|error| (i, error))?;
     }
@@ -190,9 +186,7 @@ impl<'a> Lowering<'a> {
             layouts: Vec::new(),
             nonnegative: Vec::new(),
             layers: Vec::new(),
-            allows_windows: true,
-            windows: HashMap::new(),
-            pitches: HashMap::new(),
+            windows: Windows::default(),
         };
         let readers = graph.node.iter().filter(|n| n.op_type != "Shape");
         let outputs = graph.output.iter().map(|o| &o.name);
@@ -426,19 +420,6 @@ impl<'a> Lowering<'a> {
         self.push_layer(node, expr, activation, true)
     }
 
-    /// How many indices of its host a maximum has one for; 1 for any other tensor.
-    fn pitch_of(&self, tensor: usize) -> [u32; AXES] {
-        self.pitches.get(&tensor).copied().unwrap_or([1; AXES])
-    }
-
-    /// Whether maxima of windows that are `strides` apart can lie in the rows of a tensor: all maxima of it have the
-    /// same, and a row's units have not too many parts.
-    pub(super) fn has_room_for_windows(&self, tensor: usize, strides: [u32; AXES]) -> bool {
-        let parts: u32 = times(self.pitch_of(tensor), strides).iter().product();
-        let known = self.windows.get(&tensor);
-        self.allows_windows && parts <= MAX_PARTS && known.is_none_or(|known| *known == strides)
-    }
-
     /// The largest element that windows of some tensors have, which lie in the rows of the first; `x` is what it is
     /// taken of.
     pub(super) fn maximum(
@@ -461,9 +442,7 @@ impl<'a> Lowering<'a> {
         self.push_layer(node, &mut max, Function::Identity, false)?;
         if let Some(layer) = self.layers.last_mut() {
             (layer.combine, layer.is_exact) = (Combine::Max, true);
-            let pitch = times(self.pitch_of(of), strides);
-            self.windows.insert(of, strides);
-            self.pitches.insert(self.tensors.len() - 1, pitch);
+            self.windows.add(of, strides, self.tensors.len() - 1);
         }
         Ok(max)
     }
@@ -605,10 +584,6 @@ impl<'a> Lowering<'a> {
         self.tensors[tensor].dims = expr.layout.digits();
         Ok(tensor)
     }
-}
-
-fn times(a: [u32; AXES], b: [u32; AXES]) -> [u32; AXES] {
-    core::array::from_fn(|i| a[i].saturating_mul(b[i]))
 }
 
 /// Remembers a node as part of the pending work.

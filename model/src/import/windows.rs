@@ -2,9 +2,45 @@
 //! reader with a stride meets other weights in each of these elements: it becomes a sum of readers, one for each
 //! of its phases; or it reads a copy that lies apart.
 
+use std::collections::HashMap;
+
+use air::graph::groups::MAX_PARTS;
 use air::graph::{AXES, Combine, Kernel};
 
 use crate::float::{FloatGraph, FloatTerm};
+
+/// Which maxima lie in the rows of what is compared, while a graph is made.
+#[derive(Default)]
+pub(super) struct Windows {
+    /// Whether any may.
+    pub(super) are_allowed: bool,
+    /// Of tensors that have maxima in their rows, how far apart the windows are.
+    strides: HashMap<usize, [u32; AXES]>,
+    /// Of maxima, for how many indices of the host they have one.
+    pitches: HashMap<usize, [u32; AXES]>,
+}
+
+impl Windows {
+    /// A maximum of windows of a tensor.
+    pub(super) fn add(&mut self, of: usize, strides: [u32; AXES], output: usize) {
+        self.pitches.insert(output, self.pitch(of, strides));
+        self.strides.insert(of, strides);
+    }
+
+    /// Whether maxima of windows that are `strides` apart can lie in the rows of a tensor: all maxima of it have the
+    /// same, and a row's units have not too many parts.
+    pub(super) fn have_room(&self, tensor: usize, strides: [u32; AXES]) -> bool {
+        let parts = self.pitch(tensor, strides).iter().product::<u32>();
+        let known = self.strides.get(&tensor);
+        self.are_allowed && parts <= MAX_PARTS && known.is_none_or(|known| *known == strides)
+    }
+
+    /// The pitch of a maximum of a tensor.
+    fn pitch(&self, of: usize, strides: [u32; AXES]) -> [u32; AXES] {
+        let own = self.pitches.get(&of).copied().unwrap_or([1; AXES]);
+        core::array::from_fn(|a| own[a].saturating_mul(strides[a]).min(MAX_PARTS + 1))
+    }
+}
 
 /// For each tensor the indices of a unit on each axis: what the maxima it is compared in are apart.
 pub(super) struct Units(Vec<[u32; AXES]>);

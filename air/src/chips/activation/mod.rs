@@ -127,213 +127,36 @@
 //!
 //! Rounding and saturation: `crate::graph::Requant`. Projection: `docs/protocol.md`.
 
+mod block;
 mod constants;
 mod eval;
 mod fixed;
 pub mod grid;
 pub mod readers;
+mod shape;
 mod trace;
 mod window;
 
 use alloc::vec::Vec;
 
+pub use self::block::{
+    Lodger, MemberReader, SlotReader, Source, TensorBlock, readers_of, slots_for,
+};
+pub use self::shape::{Limbs, RowShape};
 pub use self::trace::Factors;
 pub use self::window::{Comparison, Window};
 
 use p3_field::Field;
 
+use self::block::{assign, gate_counts};
 use self::fixed::Columns;
 use self::grid::{Demand, Grid};
-use self::readers::{ChainLists, Reader, Takes, Tenant};
+use self::readers::{ChainLists, Reader};
 use super::{Air, Widths};
 use crate::builder::{AirBuilder, Challenges};
+use crate::graph::Graph;
 use crate::graph::groups::{Group, Member, Role};
-use crate::graph::{AXES, Graph};
 use crate::layout::TermIds;
-
-/// Where a tensor comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// It is the graph's input of this index.
-    Input(usize),
-    /// It is the output of this layer.
-    Layer(usize),
-}
-
-/// A chain of a member of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberReader {
-    /// The member.
-    pub member: usize,
-    /// What is added up.
-    pub reader: Reader,
-}
-
-/// A chain, and the slot that has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotReader {
-    /// Index of the slot.
-    pub slot: usize,
-    /// The member that is read.
-    pub member: usize,
-    /// What is added up.
-    pub reader: Reader,
-}
-
-/// A tensor of a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lodger {
-    /// Its place in the group.
-    pub member: Member,
-    /// Its extent.
-    pub extent: [u32; AXES],
-}
-
-/// The rows of one group: of a tensor, and of the maxima taken of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorBlock {
-    /// Index of the tensor that is looked up.
-    pub tensor: usize,
-    /// All tensors, that one first.
-    pub members: Vec<Lodger>,
-    /// First row.
-    pub start: usize,
-    /// How its elements lie in rows.
-    pub grid: Grid,
-    /// Where it comes from.
-    pub source: Source,
-    /// What reads it, each in a slot of its own.
-    pub readers: Vec<SlotReader>,
-    /// How many rows receive its elements as gates, by channel.
-    pub gates: Vec<u32>,
-    /// Right shift `s`; the bits `k` of a ranged input.
-    pub shift: u8,
-    /// Width of the excess, `m`.
-    pub excess_bits: u8,
-    /// Identifier of the activation table, from 1; 0 for a ranged input.
-    pub function: usize,
-    /// The smallest value of a ranged input.
-    pub lo: i32,
-    /// Identifier of the table that compares; 0 if nothing is compared.
-    pub comparison: usize,
-}
-
-impl TensorBlock {
-    /// A member in the block's rows.
-    pub fn tenant(&self, member: usize) -> Tenant<'_> {
-        let Lodger { member, extent } = &self.members[member];
-        Tenant {
-            grid: &self.grid,
-            member,
-            extent: *extent,
-        }
-    }
-
-    /// The elements of the first tensor in row `r` of a channel: part, lane, flat index.
-    pub fn elements(
-        &self,
-        channel: usize,
-        r: usize,
-    ) -> impl Iterator<Item = (usize, usize, usize)> {
-        let views = self.tenant(0).views().enumerate();
-        views.flat_map(move |(part, view)| {
-            let elements = view.elements(channel, r);
-            elements.map(move |(lane, element)| (part, lane, element))
-        })
-    }
-
-    /// Whether it is an input that limbs alone keep in its range.
-    pub const fn is_ranged(&self) -> bool {
-        self.function == 0
-    }
-
-    /// The first row below the block.
-    pub fn end(&self) -> usize {
-        self.start + self.grid.height()
-    }
-
-    /// The chain of the accumulators, or of the claim on an input.
-    pub const fn own_reader(&self) -> Reader {
-        match self.source {
-            Source::Input(_) => Reader::Input,
-            Source::Layer(_) => Reader::Places,
-        }
-    }
-}
-
-/// The shape of a row: how many limbs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limbs {
-    /// Width of a full limb.
-    pub bits: u8,
-    /// Limbs of a remainder.
-    pub rem: usize,
-    /// Limbs of an excess; 0 if no tensor of the table can saturate.
-    pub excess: usize,
-}
-
-impl Limbs {
-    /// Main columns of an activation with such limbs.
-    pub const fn element_width(&self) -> usize {
-        2 + (self.excess > 0) as usize + self.rem + self.excess
-    }
-
-    /// Width of limb `i` of a number of `bits` bits.
-    pub fn width(&self, bits: u8, i: usize) -> u8 {
-        bits.saturating_sub(i as u8 * self.bits).min(self.bits)
-    }
-}
-
-/// What the width of a row depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowShape {
-    /// Lanes: units side by side.
-    pub lanes: usize,
-    /// Activations of a unit.
-    pub hosts: usize,
-    /// Copies of a unit.
-    pub copies: usize,
-    /// Comparisons of a unit.
-    pub comparisons: usize,
-    /// Limbs of a lane.
-    pub limbs: Limbs,
-    /// Slots that receive factors.
-    pub weighted: usize,
-    /// All slots.
-    pub slots: usize,
-    /// Whether a lane is sent as a gate.
-    pub gates: bool,
-}
-
-impl RowShape {
-    /// Main columns of one lane.
-    pub const fn lane_width(&self) -> usize {
-        self.hosts * self.limbs.element_width() + self.copies + self.comparisons
-    }
-
-    /// Main columns.
-    pub const fn main(&self) -> usize {
-        self.lanes * self.lane_width()
-    }
-
-    /// Projection columns.
-    pub const fn projection(&self) -> usize {
-        1 + self.slots + self.weighted
-    }
-
-    /// Messages.
-    pub const fn messages(&self) -> usize {
-        let of_element = 1 + self.limbs.rem + self.limbs.excess;
-        let lookups = self.lanes * (self.hosts * of_element + self.comparisons);
-        lookups + 1 + self.slots + self.weighted + self.gates as usize
-    }
-
-    /// Base cells of a row that a proof commits to, without masks.
-    pub const fn cells(&self, degree: usize) -> usize {
-        let lookup = crate::logup::lookup_width(self.messages());
-        self.main() + degree * (self.projection() + lookup)
-    }
-}
 
 /// An input or output of the graph in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -384,50 +207,6 @@ struct ElementCols {
     side: usize,
     rem: usize,
     excess: usize,
-}
-
-/// The readers of a group: for each member its terms in order, then the claim on an output, then that on a
-/// copy's own sums.
-pub fn readers_of(graph: &Graph, ids: &TermIds, group: &Group) -> Vec<MemberReader> {
-    let mut readers = Vec::new();
-    for (i, member) in group.members.iter().enumerate() {
-        let mut push = |reader| readers.push(MemberReader { member: i, reader });
-        for &(layer, term) in ids.readers(member.tensor) {
-            push(Reader::term(graph, ids, layer, term));
-        }
-        if graph.outputs.iter().any(|id| id.index() == member.tensor) {
-            push(Reader::Output);
-        }
-        if member.role == Role::Copy {
-            push(Reader::Places);
-        }
-    }
-    readers
-}
-
-/// Weighted slots and all slots that a group's readers need.
-pub fn slots_for(readers: &[MemberReader]) -> (usize, usize) {
-    let weighted = readers.iter().filter(|r| r.reader.is_weighted()).count();
-    (weighted, readers.len())
-}
-
-/// Readers in slots: weighted ones from the front, others behind the weighted slots as long as there is
-/// room.
-fn assign(readers: Vec<MemberReader>, weighted: usize, all: usize) -> Vec<SlotReader> {
-    let (heavy, light): (Vec<_>, Vec<_>) =
-        (readers.into_iter()).partition(|r| r.reader.is_weighted());
-    let used = heavy.len();
-    let free = (weighted..all).chain(used..weighted);
-    let heavy = heavy.into_iter().enumerate();
-    let light = free.zip(light);
-    heavy
-        .chain(light)
-        .map(|(slot, MemberReader { member, reader })| SlotReader {
-            slot,
-            member,
-            reader,
-        })
-        .collect()
 }
 
 impl ActivationAir {
@@ -616,20 +395,6 @@ impl ActivationAir {
         let before = self.slots[..=slot].iter();
         before.map(|s| 1 + usize::from(s.is_weighted)).sum()
     }
-}
-
-/// How many rows receive each channel of a tensor as a gate; empty if none do.
-fn gate_counts(graph: &Graph, ids: &TermIds, tensor: usize) -> Vec<u32> {
-    let mut counts = Vec::new();
-    for &(layer, term) in ids.gated(tensor) {
-        counts.resize(graph.tensors[tensor].features as usize, 0);
-        let takes = Takes::new(graph, ids, layer, term);
-        let groups = graph.layers[layer].terms[term].map.groups as usize;
-        for (group, count) in counts[..groups].iter_mut().enumerate() {
-            *count += takes.of(group);
-        }
-    }
-    counts
 }
 
 impl Air for ActivationAir {

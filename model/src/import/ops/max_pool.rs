@@ -81,7 +81,7 @@ fn lie_in_rows(
     for (w, &a) in windows.iter().zip(axes) {
         strides[a] = w.stride as u32;
     }
-    if !lowering.has_room_for_windows(tensor, strides) {
+    if !lowering.windows.have_room(tensor, strides) {
         return None;
     }
     let along = windows.iter().zip(after).zip(axes);
