@@ -2,7 +2,8 @@
 //!
 //! A row holds elements of one channel of one tensor, side by side in `lanes` as the tensor's [`Grid`]
 //! lays them out. Where maxima are taken of the tensor, a lane holds a *unit* of elements and what is compared in it
-//! ([`groups`](crate::graph::groups), [`Window`]). For a layer's output the row takes each accumulator apart and looks its activation up:
+//! ([`groups`](crate::graph::groups), [`Window`]). For a layer's output the row takes each accumulator apart and looks
+//! its activation up:
 //!
 //! ```text
 //!   acc + half = (q + side·excess)·2^s + rem        0 ≤ rem < 2^s,   (side, q, out) ∈ table
@@ -20,9 +21,9 @@
 //!
 //! Every tensor is added up by several chains ([`readers`]): a host once for the accumulators it is made of (or
 //! for the claim on an input), and any member of a group once in a *slot* for each term that reads it, for the claim
-//! on an output, and for the accumulators of a copy. A weighted slot multiplies each row with a value `g` it receives, from the weights table or from
-//! a gate; the others add rows up as they are. A form has one weight: a reader that would meet different
-//! weights in the parts of a unit is refused with the graph.
+//! on an output, and for the accumulators of a copy. A weighted slot multiplies each row with a value `g` it receives,
+//! from the weights table or from a gate; the others add rows up as they are. A form has one weight: a reader that
+//! would meet different weights in the parts of a unit is refused with the graph.
 //!
 //! ## Columns (per element `b` of a lane's unit: `[b]`; per slot `k`: `_k`; lists of [`ChainLists`]: `[i]`)
 //!
@@ -81,7 +82,7 @@
 //!
 //! ## Padding
 //!
-//! All fixed columns but the engine's are 0: no main cell enters anything. Lanes that no pattern of a row
+//! All fixed columns but the engine's are 0: no main cell enters anything. Lanes that no form of a row
 //! covers enter no sum; their lookups are made with values of the prover's choice, which harms nobody. So are the parts
 //! of a unit that a tensor of odd length does not have: a maximum has its element only where its whole window is.
 //!
@@ -119,7 +120,7 @@
 //! - Exponents: within a chain the map from elements to monomials is one-to-one, because a grid gives
 //!   every element one lane of one row and a lane in use its own index on every axis (the gather of
 //!   several elements by a map with `expand = 0` is meant). Lanes beyond the end of a line or of the last
-//!   stack are in no pattern: they cannot pass for pixels of the next line.
+//!   stack are in no form: they cannot pass for pixels of the next line.
 //! - A tensor of which the statement says nothing is not claimed, hence as free as the statement
 //!   says: some values in its range. What is said is absorbed before all else.
 //!
